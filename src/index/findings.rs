@@ -15,6 +15,9 @@ use crate::{
     repo::{StoredHead, VersionName, Walk},
 };
 
+/// How many records a fold reads ahead at most.
+const READ_AHEAD: usize = 2048;
+
 /// What a fold found out before it writes anything.
 #[derive(Default)]
 pub(super) struct Findings {
@@ -103,6 +106,8 @@ impl Index {
             let of_workflow = records.get(id).into_iter().flatten().filter(is_between);
             names.extend(of_workflow.map(|it| (id.clone(), (it.generation, it.version_id.clone()))));
         }
+        // More would displace each other in the cache; the rest is read one by one.
+        names.truncate(READ_AHEAD);
         self.objects.fetch_records(names).await
     }
 

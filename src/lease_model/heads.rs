@@ -53,8 +53,9 @@ impl Heads {
         versions
     }
 
-    /// Returns the register for a head that was swapped in over that of `before`. It leaves out what no decision depends on: how often the head was
-    /// written, how often a lease was renewed, and how a lease ended.
+    /// Returns the register for a head that was swapped in over that of `before`. It leaves out what no
+    /// decision depends on: how often the head was written, how often a lease was renewed, and how a lease
+    /// ended.
     pub(super) fn compress(&self, head: &Head, before: Register) -> Register {
         let held = head.lease.as_ref().map(|lease| Held {
             name: name_of(&lease.id),

@@ -199,7 +199,7 @@ impl Rules {
                 return Fate::Landed;
             }
         }
-        Fate::Dead
+        search.end().unwrap()
     }
 
     fn sight(&self, look: Look) -> Sight {

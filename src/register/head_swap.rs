@@ -52,7 +52,7 @@ pub(crate) enum Sign {
 pub(crate) enum Fate {
     /// It is in place, or was and later changes build on it.
     Landed,
-    /// It did not land and never will: the head shows another version of its generation, or not its lease.
+    /// It did not land and never will: the version is not among the ancestors, or the lease is not there.
     Dead,
     /// The head has changed, so the swap cannot land any more, but the head has not reached its generation.
     /// The swap may have landed before a person restored an older head over it. So its versions are kept.
@@ -76,15 +76,16 @@ pub(crate) struct Search {
     name: VersionName,
     next: Vec<VersionRef>,
     seen: BTreeSet<VersionName>,
+    /// A record does not name its parents as it must: what is behind it is unknown.
+    is_damaged: bool,
 }
 
 impl Search {
     fn of(name: &VersionName) -> Self {
-        Self { name: name.clone(), next: Vec::new(), seen: BTreeSet::new() }
+        Self { name: name.clone(), next: Vec::new(), seen: BTreeSet::new(), is_damaged: false }
     }
 
-    /// Returns the version whose record has to be read next; none if the version that is sought is no
-    /// ancestor.
+    /// Returns the version whose record has to be read next; none at the [end](Self::end).
     pub(crate) fn next(&mut self) -> Option<VersionRef> {
         while let Some(named) = self.next.pop() {
             if self.seen.insert((named.generation, named.version_id.clone())) {
@@ -101,8 +102,15 @@ impl Search {
         if record.older_parents().any(is_sought) {
             return true;
         }
+        let has_lost_parents = record.older_parents().count() < record.parents.len().max(1);
+        self.is_damaged |= has_lost_parents && record.generation > 1;
         self.next.extend(record.older_parents().filter(|it| it.generation > *generation).cloned());
         false
+    }
+
+    /// The outcome where no ancestor was the version that is sought; none if a damaged record may hide it.
+    pub(crate) fn end(&self) -> Option<Fate> {
+        (!self.is_damaged).then_some(Fate::Dead)
     }
 }
 
@@ -123,14 +131,14 @@ impl HeadSwap {
         let id = &stored.head.id;
         while let Some(named) = search.next() {
             let record = match objects.record(id, &named).await {
-                Err(error) if error.is_of_one_object() => return Err(cannot_tell(id, &error)),
+                Err(error) if error.is_of_one_object() => return Err(cannot_tell(id, &error.to_string())),
                 read => read?,
             };
             if search.read(&record) {
                 return Ok(Fate::Landed);
             }
         }
-        Ok(Fate::Dead)
+        search.end().ok_or_else(|| cannot_tell(id, "one has not the parents that it must have"))
     }
 
     /// Decides the outcome as far as the head itself tells. Pure, so that tests can cover every case.
@@ -165,11 +173,14 @@ fn in_chain(name: &VersionName, head: &Head) -> ByHead {
     if search.read(&current.record) {
         return ByHead::Decided(Fate::Landed);
     }
-    if search.next.is_empty() { ByHead::Decided(Fate::Dead) } else { ByHead::Further(search) }
+    match search.end() {
+        Some(dead) if search.next.is_empty() => ByHead::Decided(dead),
+        _ => ByHead::Further(search),
+    }
 }
 
-fn cannot_tell(id: &WorkflowId, cause: &Error) -> Error {
-    corrupt(&keys::head(id), format!("an ancestor of its version cannot be read: {cause}"))
+fn cannot_tell(id: &WorkflowId, cause: &str) -> Error {
+    corrupt(&keys::head(id), format!("not all ancestors of its version can be read: {cause}"))
 }
 
 #[cfg(test)]
@@ -286,7 +297,26 @@ mod tests {
                 return (Fate::Landed, reads);
             }
         }
-        (Fate::Dead, reads)
+        (search.end().unwrap_or(Fate::Superseded), reads)
+    }
+
+    /// Only an end of the chain that is one proves that a version is not in it.
+    #[test]
+    fn damaged_record_leaves_the_fate_open() {
+        let mut versions = versions("abcdef");
+        let orphan = |it: &mut Current| it.record.parents.clear();
+        versions.get_mut(3).map(orphan).unwrap();
+        let told = |letter, head| fate(&(2, version_id(letter)), head, &versions).0;
+        assert_eq!(told('z', head("abcdef")), Fate::Superseded, "no answer");
+        let mut current = head("abc");
+        current.current.as_mut().map(orphan).unwrap();
+        let swapped = |mut head: Head| {
+            let parents = &mut head.current.as_mut().unwrap().record.parents;
+            parents.iter_mut().for_each(|parent| parent.generation = 9);
+            head
+        };
+        assert_eq!(told('z', current), Fate::Superseded, "no answer");
+        assert_eq!(told('z', swapped(head("abc"))), Fate::Superseded, "no answer");
     }
 
     #[test]

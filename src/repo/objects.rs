@@ -1,4 +1,4 @@
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use chrono::{DateTime, SubsecRound, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
@@ -233,7 +233,9 @@ impl Objects {
 
     /// Walks back along first parents, from the first parent of `record`.
     pub(crate) fn walk(&self, id: &WorkflowId, record: &VersionRecord) -> Walk {
-        Walk { id: id.clone(), next: record.replaced().cloned() }
+        let mut walk = Walk { id: id.clone(), next: None, jumps: BTreeMap::new() };
+        walk.pass(record);
+        walk
     }
 
     /// All keys below `prefix`, in order.
@@ -252,30 +254,40 @@ impl Objects {
 pub(crate) struct Walk {
     id: WorkflowId,
     next: Option<VersionRef>,
+    /// The jumps of the versions so far, by their generation.
+    jumps: BTreeMap<u64, VersionRef>,
 }
 
 impl Walk {
+    fn pass(&mut self, record: &VersionRecord) {
+        self.next = record.replaced().cloned();
+        self.jumps.extend(record.jump.iter().map(|jump| (jump.generation, jump.reference())));
+    }
+
     /// The version that comes next; none at the end. Costs no read.
     pub(crate) fn next(&self) -> Option<&VersionRef> {
         self.next.as_ref()
     }
 
     /// Returns the version that comes next with its record, verified by the hash that names it; none at the
-    /// end. If the chain cannot be read any further, logs a warning and returns none: the caller can do with
-    /// less. `verify` reports the damage.
+    /// end. Where a record cannot be read, logs a warning and goes on at the nearest version below it that a
+    /// jump has named: the caller can do with less. `verify` reports the damage.
     pub(crate) async fn go(&mut self, objects: &Objects) -> Result<Option<(VersionRef, Arc<VersionRecord>)>> {
-        let Some(named) = self.next.take() else { return Ok(None) };
-        match objects.record(&self.id, &named).await {
-            Ok(record) => {
-                self.next = record.replaced().cloned();
-                Ok(Some((named, record)))
+        while let Some(named) = self.next.take() {
+            match objects.record(&self.id, &named).await {
+                Ok(record) => {
+                    self.pass(&record);
+                    return Ok(Some((named, record)));
+                }
+                Err(error) if error.spares_others() => {
+                    tracing::warn!(id = %self.id, %error, "a version of its chain cannot be read");
+                    self.next =
+                        self.jumps.range(..named.generation).next_back().map(|(_, jump)| jump.clone());
+                }
+                Err(other) => return Err(other),
             }
-            Err(error) if error.is_of_one_object() => {
-                tracing::warn!(id = %self.id, %error, "the chain cannot be read any further");
-                Ok(None)
-            }
-            Err(other) => Err(other),
         }
+        Ok(None)
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// How many records are cached. A record has about a KiB.
-const KNOWN: usize = 1024;
+const KNOWN: usize = 4096;
 
 /// The records that this process wrote or read last, each with the hash of its line.
 ///
@@ -30,7 +30,8 @@ impl KnownRecords {
     pub(super) fn get(&self, named: &VersionRef) -> Option<Arc<VersionRecord>> {
         let inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (hash, record) = inner.records.get(&named.version_id)?;
-        (*hash == named.record_hash).then(|| Arc::clone(record))
+        let is_named = *hash == named.record_hash && record.generation == named.generation;
+        is_named.then(|| Arc::clone(record))
     }
 
     /// Whether a record of this version id is cached.

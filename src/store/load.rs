@@ -16,7 +16,7 @@ use crate::{
 /// How often a load tries again if the workflow changes meanwhile.
 const ATTEMPTS: u32 = 16;
 
-/// With how many versions below a deletion a copy is compared that should not be there.
+/// How many versions below a deletion a leftover copy is compared with.
 const LATE: usize = 32;
 
 /// A loaded workflow.

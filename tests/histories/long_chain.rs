@@ -61,7 +61,7 @@ async fn any_of_ten_thousand_generations_is_found_in_few_reads() {
     for kind in [Kind::Memory, Kind::Disk, Kind::Bucket] {
         let site = copied(&made, kind).await;
         for (generation, most) in
-            [(1, 1), (2, 32), (DEPTH / 2, 32), (DEPTH / 2 + 1, 32), (DEPTH - 1, 1), (DEPTH, 1)]
+            [(1, 1), (2, 25), (DEPTH / 2, 25), (DEPTH / 2 + 1, 25), (DEPTH - 1, 1), (DEPTH, 1)]
         {
             // Another process, which knows no record yet.
             let probe = Probe::new(site.raw.clone());

@@ -5,7 +5,8 @@ use pflow_backend::{Batch, Commit, Key, Operation};
 use super::plan::Plan;
 use crate::{
     Error,
-    register::{Fate, HeadSwap},
+    format::keys,
+    register::{Fate, HeadSwap, Sign},
     repo::{Objects, StoredHead},
 };
 
@@ -52,27 +53,39 @@ impl Attempt {
     /// Deletes the objects of an attempt whose swap certainly did not happen.
     ///
     /// IMPORTANT: reads the head first. A person may have removed or restored the head since, and a repair may
-    /// then have moved it to this very version. If the head is behind the one that the attempt was built on,
-    /// or may contain the version, the objects are kept.
+    /// then have moved it to this very version.
     pub(super) async fn clear_unless_found(&self, objects: &Objects) {
+        match objects.head(&self.swap.head.id).await {
+            Ok(stored) => self.clear_if_dead(objects, &stored).await,
+            Err(error) => self.log_what_stays(&error),
+        }
+    }
+
+    /// The same for a head that was read after the swap.
+    ///
+    /// IMPORTANT: every version that it wrote is sought, also the edit that it kept below the new version: a
+    /// repair may have moved the head to that one alone. If the head is behind the one that the attempt was
+    /// built on, or may have one of the versions, all objects are kept.
+    pub(super) async fn clear_if_dead(&self, objects: &Objects, stored: &StoredHead) {
         let id = &self.swap.head.id;
-        let stored = match objects.head(id).await {
-            Ok(stored) => stored,
-            Err(error) => {
-                tracing::debug!(%id, %error, "what a lost attempt left stays until it is collected");
-                return;
-            }
-        };
         let base = self.plan.stored.head.generation();
-        match self.swap.fate(objects, &stored).await {
-            Ok(Fate::Open | Fate::Dead) => self.clear(objects).await,
-            Ok(Fate::Superseded) if stored.head.generation() >= base => self.clear(objects).await,
-            Ok(Fate::Superseded | Fate::Landed) => {
-                tracing::warn!(%id, "its head has the version or was put back: what a lost attempt left stays");
-            }
-            Err(error) => {
-                tracing::debug!(%id, %error, "what a lost attempt left stays until it is collected");
+        for name in self.fresh.iter().filter_map(|key| keys::parse_version(id, key)) {
+            let swap = HeadSwap { sign: Some(Sign::Version(name)), ..self.swap.clone() };
+            match swap.fate(objects, stored).await {
+                Ok(Fate::Open | Fate::Dead) => {}
+                Ok(Fate::Superseded) if stored.head.generation() >= base => {}
+                Ok(Fate::Superseded | Fate::Landed) => {
+                    tracing::warn!(%id, "its head has a version of a lost attempt or was put back: what the attempt left stays");
+                    return;
+                }
+                Err(error) => return self.log_what_stays(&error),
             }
         }
+        self.clear(objects).await;
+    }
+
+    fn log_what_stays(&self, error: &Error) {
+        let id = &self.swap.head.id;
+        tracing::debug!(%id, %error, "what a lost attempt left stays until it is collected");
     }
 }

@@ -134,7 +134,7 @@ impl Node<Change, Error> for CheckConflicts {
                     let copy_error = attempt.finish(objects, &stored).await.err();
                     return Ok(Checked::Landed { attempt: Box::new(attempt), copy_error });
                 }
-                Fate::Dead => attempt.clear(objects).await,
+                Fate::Dead => attempt.clear_if_dead(objects, &stored).await,
                 Fate::Superseded => superseded.push(attempt),
                 Fate::Open => open.push(attempt),
             }

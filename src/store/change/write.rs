@@ -112,10 +112,14 @@ impl Node<Change, Error> for WriteAtomic {
                 // Only one swap of a version can land, so the attempts that named the same version are dead.
                 // See `Fate` for which of their objects may be deleted.
                 let Doubts { open, superseded, .. } = std::mem::take(&mut change.doubts);
-                for dead in open.iter().chain(&superseded) {
-                    if dead.swap.head.generation() <= head.generation() {
-                        dead.clear(&change.shared.objects).await;
-                    }
+                let objects = &change.shared.objects;
+                let is_reached = |it: &&Attempt| it.swap.head.generation() <= head.generation();
+                for dead in open.iter().filter(is_reached) {
+                    dead.clear(objects).await;
+                }
+                // The head was put back behind these, and may have been moved to one of them since.
+                for superseded in superseded.iter().filter(is_reached) {
+                    superseded.clear_unless_found(objects).await;
                 }
                 change.landed(&plan, *head, copy_error);
                 return Ok(actions::UPDATE_INDEX);

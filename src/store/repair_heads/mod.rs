@@ -393,7 +393,6 @@ impl Lineage {
     async fn read(objects: &Objects, id: &WorkflowId, tip: &Candidate) -> Result<Self> {
         let mut lineage = Self::default();
         let mut walk = ParentWalk::default();
-        let mut jumps: BTreeMap<ContentHash, Jump> = BTreeMap::new();
         if let Some(record) = tip.record() {
             lineage.contents.extend(record.hash);
             walk.go_on(record, true);
@@ -401,7 +400,6 @@ impl Lineage {
         while let Some((named, is_first)) = walk.next() {
             match objects.named_version(id, &named).await {
                 Ok(version) => {
-                    jumps.extend(version.record.jump.clone().map(|jump| (named.record_hash, jump)));
                     lineage.contents.extend(version.record.hash);
                     walk.go_on(&version.record, is_first);
                 }
@@ -411,10 +409,14 @@ impl Lineage {
                 Err(other) => return Err(other),
             }
         }
-        let mut next = tip.record().and_then(|record| record.jump.as_ref());
-        while let Some(jump) = next.and_then(|jump| jumps.get(&jump.record_hash)) {
-            lineage.jumps.push(jump.clone());
-            next = Some(jump);
+        let mut next = tip.record().and_then(|record| record.jump.clone());
+        while let Some(jump) = next {
+            next = match objects.record(id, &jump.reference()).await {
+                Ok(record) => record.jump.clone(),
+                Err(error) if error.spares_others() => None,
+                Err(other) => return Err(other),
+            };
+            lineage.jumps.extend(next.clone());
         }
         Ok(lineage)
     }

@@ -19,8 +19,11 @@ pub(super) struct Chain {
     pub(super) broken_at: u64,
     /// The versions along the first parents, by their depth.
     by_depth: BTreeMap<u64, VersionRef>,
-    /// The jumps of the head and of the versions that were read, with the key of the object that names each.
-    jumps: Vec<(Key, Jump)>,
+    /// All jumps that were read.
+    jumps: Vec<Jump>,
+    /// Those of the head and of the versions along its first parents, with the key of the object that names
+    /// each.
+    own_jumps: Vec<(Key, Jump)>,
 }
 
 impl Chain {
@@ -35,8 +38,7 @@ impl Chain {
         let is_unseen = |jump: &&Jump| {
             jump.generation < self.broken_at && !self.has(&(jump.generation, jump.version_id.clone()))
         };
-        let jumps = self.jumps.iter().map(|(_, jump)| jump);
-        jumps.filter(is_unseen).max_by_key(|jump| jump.generation).map(Jump::reference)
+        self.jumps.iter().filter(is_unseen).max_by_key(|jump| jump.generation).map(Jump::reference)
     }
 
     /// The keys of the objects whose jump is not the version that the first parents lead to at its depth.
@@ -44,7 +46,7 @@ impl Chain {
         let is_wrong = |(_, jump): &&(Key, Jump)| {
             self.by_depth.get(&jump.depth).is_some_and(|version| *version != jump.reference())
         };
-        self.jumps.iter().filter(is_wrong).map(|(key, jump)| (key, jump.depth))
+        self.own_jumps.iter().filter(is_wrong).map(|(key, jump)| (key, jump.depth))
     }
 }
 
@@ -86,7 +88,8 @@ impl Store {
     async fn verify_chain(&self, head: &Head, current: &Current, report: &mut Report) -> Result<Chain> {
         let head_key = keys::head(&head.id);
         let mut chain = Chain::default();
-        chain.jumps.extend(current.chain().map(|jump| (head_key.clone(), jump.clone())));
+        chain.jumps.extend(current.chain().cloned());
+        chain.own_jumps.extend(current.chain().map(|jump| (head_key.clone(), jump.clone())));
         chain.walk.add(current.reference(), true);
         // The depth of the version that comes next along the first parents; the newest one tells its own.
         let mut next_depth = None;
@@ -115,13 +118,18 @@ impl Store {
                     report.damage(&key, "its content is missing");
                 }
             }
-            chain.jumps.extend(record.jump.iter().map(|jump| (key.clone(), jump.clone())));
+            chain.jumps.extend(record.jump.clone());
+            let jumps_back = |jump: &Jump| jump.depth < record.depth && jump.generation < record.generation;
+            if record.jump.as_ref().map_or(record.depth > 1, |jump| !jumps_back(jump)) {
+                report.damage(&key, "its jump is not to an ancestor".to_owned());
+            }
             if is_first {
                 let depth = next_depth.unwrap_or(record.depth);
                 if record.depth != depth || (record.parents.is_empty() && depth != 1) {
                     report.damage(&key, format!("it says that its depth is {}, not {depth}", record.depth));
                 }
                 chain.by_depth.insert(depth, named);
+                chain.own_jumps.extend(record.jump.clone().map(|jump| (key.clone(), jump)));
                 next_depth = Some(depth.saturating_sub(1));
             }
             if let Some(parent) = record.parents.iter().find(|parent| parent.generation >= record.generation)

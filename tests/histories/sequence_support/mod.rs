@@ -297,8 +297,8 @@ impl World {
         }
     }
 
-    /// Does what a pull will do: a version of another branch arrives, and then a version with both as parents
-    /// is committed.
+    /// Does what a pull will do: the versions of another branch arrive, and then a version with both branches
+    /// as parents is committed.
     async fn merge(&mut self) {
         let Some(head) = self.get(HEAD).await.filter(|head| raw::generation(head) > 0) else { return };
         if self.is_behind().await {
@@ -307,7 +307,9 @@ impl World {
         }
         let branch = raw::version(&head, "branch", self.taken, &[], 1);
         self.put(&branch.key, branch.bytes.clone()).await;
-        let (parents, depth) = ([raw::current(&head), branch.reference], raw::depth(&head));
+        let end = raw::version(&head, "branch, its end", self.taken, &[branch.reference], 2);
+        self.put(&end.key, end.bytes.clone()).await;
+        let (parents, depth) = ([raw::current(&head), end.reference], raw::depth(&head));
         let merge = raw::version(&head, &self.text(), self.taken, &parents, depth + 1);
         let next = raw::head_with(&head, &merge);
         self.put(&merge.key, merge.bytes.clone()).await;

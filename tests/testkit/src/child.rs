@@ -33,7 +33,8 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts the test `name` (with its module) of this binary in a child that works at `place`, with more variables.
+    /// Starts the test `name` (with its module) of this binary in a child that works at `place`, with more
+    /// variables.
     pub fn start(name: &str, place: &Path, variables: &[(&str, String)]) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", name, "--nocapture", "--test-threads=1"]).env(PLACE, place);
