@@ -35,8 +35,16 @@ async fn two_handles_share_one_guard(site: Site) {
     let (one, two) = (site.store().await, twin(&site).await);
     let first = one.lock(&id("a"), mine()).await.unwrap();
     for store in [&one, &two] {
-        let second = conflict(store.lock(&id("a"), mine()).await);
-        assert!(matches!(second, Conflict::Locked { .. }), "{second}");
+        let mut looks = 0;
+        loop {
+            match conflict(store.lock(&id("a"), mine()).await) {
+                Conflict::Locked { .. } => break,
+                // The pauses of the guard move the clock, so the lease may have ended by it between the read of
+                // the head and the look at the clock.
+                Conflict::LeaseLost { held: Some(_), .. } if looks < 100 => looks += 1,
+                other => panic!("{other}"),
+            }
+        }
     }
     assert_eq!(first.lease_id().unwrap(), lease_id());
     drop(first);
