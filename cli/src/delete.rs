@@ -134,7 +134,7 @@ fn refused(conflict: Conflict) -> Failure {
 /// Asks whether to delete the current version.
 async fn confirm(session: &Session<'_>, head: &Head) -> Result<bool> {
     let (id, generation) = (&head.id, head.generation());
-    let name = head.current.as_ref().and_then(|current| current.record.name.as_deref());
+    let name = head.current.as_ref().and_then(|current| current.record.name.text());
     let name = name.map_or_else(String::new, |name| format!(", {name:?}"));
     let question =
         format!("Delete {id} (generation {generation}{name})? `undelete {id}` brings it back. [y/N] ");

@@ -1,6 +1,6 @@
 use std::{ffi::OsString, path::PathBuf};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use pflow_store::{Error, LeaseId, LeaseRequest, SaveRequest, Saved};
 
 use super::{
@@ -25,9 +25,9 @@ Examples:
   pflow-store save greet greet.json --if-generation 3 --on-conflict merge
                                                           with what others changed since 3
 
-A name, description or tag that you give is kept for later versions, until you
-give another one or the document has the field itself. A value from a document
-is dropped when the next document does not have it.
+A name, description or tag that you give is kept for later versions, whatever
+their documents say, until you give another one or --clear it. A value from a
+document is dropped when the next document does not have it.
 
 On a terminal you are asked about a conflict. Elsewhere the save fails, unless
 --on-conflict decides:
@@ -78,6 +78,18 @@ struct About {
     /// A tag, instead of those in the document; repeat it for more, '' for none
     #[arg(long = "tag", value_name = "TAG")]
     tags: Vec<String>,
+
+    /// Take this field from the document again; repeat it for more
+    #[arg(long, value_name = "FIELD", value_delimiter = ',')]
+    clear: Vec<Field>,
+}
+
+/// A field that can be given beside the document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Field {
+    Name,
+    Description,
+    Tags,
 }
 
 /// The lock that is taken along with the save.
@@ -148,6 +160,13 @@ impl Save {
 
 impl About {
     fn apply(self, mut request: SaveRequest) -> SaveRequest {
+        for field in self.clear {
+            request = match field {
+                Field::Name => request.clear_name(),
+                Field::Description => request.clear_description(),
+                Field::Tags => request.clear_tags(),
+            };
+        }
         if let Some(name) = self.name {
             request = request.name(name);
         }

@@ -36,9 +36,9 @@ fn describe(head: &Head) -> String {
     };
     if let Some(Current { record, .. }) = &head.current {
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
-        line("name", &text(&record.name));
-        line("description", &text(&record.description));
-        line("tags", &record.tags.join(", "));
+        line("name", record.name.text().unwrap_or_default());
+        line("description", record.description.text().unwrap_or_default());
+        line("tags", &record.tags.value().join(", "));
         line("nodes", &record.nodes.join(", "));
         line("version", &text(&record.version));
         line("generation", &record.generation.to_string());

@@ -7,7 +7,7 @@ use super::{Conflict, Expect, Obstacle};
 use crate::{
     Error, Result, blocking,
     document::{Document, Limits, Strictness},
-    format::{Current, Given, Head, StoredVersion, VersionRecord, WorkflowId},
+    format::{Current, FieldChanges, Head, StoredVersion, VersionRecord, WorkflowId},
     merge::{self, Change},
 };
 
@@ -49,10 +49,10 @@ pub(crate) struct Question {
 /// What a change does to a workflow. `D` is the document that a save writes: its bytes, until they are parsed.
 #[derive(Debug, Clone)]
 pub(crate) enum Goal<D = Arc<Document>> {
-    /// Save the document with the metadata that is given beside it.
+    /// Save the document with these changes of the fields beside it.
     Save {
         document: D,
-        given: Given,
+        fields: FieldChanges,
     },
     Delete,
     Undelete,

@@ -231,10 +231,6 @@ impl<'de> Check<'de> {
     /// Fills the fields of `found` that are still empty from one level.
     fn describe(&mut self, level: Level, object: &Value<'de>, found: &mut Metadata) {
         let place = level.place();
-        let mentions = &mut found.mentions;
-        mentions.name |= object.get("name").is_some();
-        mentions.description |= object.get("description").is_some();
-        mentions.tags |= object.get("tags").is_some();
         let open = |field: &mut Option<String>, text: Option<&str>, max| {
             if field.is_none() {
                 *field = text.and_then(|text| metadata::label(text, max)).map(Cow::into_owned);

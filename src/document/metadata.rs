@@ -12,23 +12,14 @@ pub const MAX_VERSION_BYTES: usize = 64;
 pub const MAX_TAGS: usize = 64;
 /// The maximum length of a tag, in bytes.
 pub const MAX_TAG_BYTES: usize = 64;
+/// The maximum length of [`Metadata::tags`] as they are written in JSON, in bytes.
+pub const MAX_TAGS_BYTES: usize = 4096;
 /// The maximum number of [`Metadata::nodes`].
 pub const MAX_NODE_TYPES: usize = 64;
 /// The maximum length of a node type, in bytes.
 pub const MAX_NODE_TYPE_BYTES: usize = 128;
-
-/// The fields that the document mentions, of those that a caller may also give beside it. A blank field or an
-/// empty list of tags is mentioned: the document says that there is none. A `null` is not a mention.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Mentions {
-    /// `name`, at any level.
-    pub name: bool,
-    /// `description`, at any level.
-    pub description: bool,
-    /// `tags`, at any level.
-    pub tags: bool,
-}
+/// The maximum length of [`Metadata::nodes`] as they are written in JSON, in bytes.
+pub const MAX_NODES_BYTES: usize = 4096;
 
 /// The metadata of a document.
 ///
@@ -37,7 +28,8 @@ pub struct Mentions {
 ///
 /// Metadata is copied into small records, thousands of which are read at once, so it is bounded. Texts are
 /// trimmed; a text beyond its bound (the constants of this module) is cut between two characters and ends
-/// with `…`, within the bound; of a list the first elements are kept. The document itself is never cut.
+/// with `…`, within the bound; of a list the first elements are kept. The bounds are those of the text as it
+/// is written in JSON, where some characters take more bytes. The document itself is never cut.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Metadata {
@@ -46,17 +38,15 @@ pub struct Metadata {
     /// The `description`, if it is not blank. At most [`MAX_DESCRIPTION_BYTES`].
     pub description: Option<String>,
     /// The `tags` without blank and repeated ones, in document order. At most [`MAX_TAGS`] of
-    /// [`MAX_TAG_BYTES`].
+    /// [`MAX_TAG_BYTES`], and [`MAX_TAGS_BYTES`] together.
     pub tags: Vec<String>,
     /// The distinct types of the nodes in order of first appearance. They are those of the workflow's own
     /// nodes, or those in `metadata.nodes` if there are none. At most [`MAX_NODE_TYPES`] of
-    /// [`MAX_NODE_TYPE_BYTES`].
+    /// [`MAX_NODE_TYPE_BYTES`], and [`MAX_NODES_BYTES`] together.
     pub nodes: Vec<String>,
     /// The `version` that the author gave; a number keeps its spelling, so `1.10` is not `1.1`. At most
     /// [`MAX_VERSION_BYTES`].
     pub version: Option<String>,
-    /// The fields that the document mentions, even if they are blank.
-    pub mentions: Mentions,
 }
 
 /// Trims `text` and cuts it to `max` bytes; none if it is blank.
@@ -65,15 +55,29 @@ pub(super) fn label(text: &str, max: usize) -> Option<Cow<'_, str>> {
     (!text.is_empty()).then(|| cut(text, max))
 }
 
-/// Cuts `text` to `max` bytes, with `…` at the end if it was longer.
+/// The length of `text` as it is written in JSON, without the quotes, in bytes.
+pub(crate) fn written_bytes(text: &str) -> usize {
+    text.chars().map(written).sum()
+}
+
+fn written(c: char) -> usize {
+    match c {
+        '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,
+        '\0'..='\u{1f}' => 6,
+        _ => c.len_utf8(),
+    }
+}
+
+/// Cuts `text` to `max` bytes as it is written in JSON, with `…` at the end if it was longer.
 pub(super) fn cut(text: &str, max: usize) -> Cow<'_, str> {
     const ELLIPSIS: char = '…';
-    if text.len() <= max {
+    if written_bytes(text) <= max {
         return Cow::Borrowed(text);
     }
-    let mut short = String::with_capacity(max);
+    let (mut short, mut length) = (String::with_capacity(max), ELLIPSIS.len_utf8());
     for c in text.chars() {
-        if short.len() + c.len_utf8() + ELLIPSIS.len_utf8() > max {
+        length += written(c);
+        if length > max {
             break;
         }
         short.push(c);
@@ -87,16 +91,19 @@ pub(super) fn cut(text: &str, max: usize) -> Cow<'_, str> {
 pub(super) struct Labels {
     most: usize,
     longest: usize,
+    /// How many bytes of JSON more may be taken.
+    room: usize,
     found: Vec<String>,
 }
 
 impl Labels {
     pub(super) fn tags() -> Self {
-        Self { most: MAX_TAGS, longest: MAX_TAG_BYTES, found: Vec::new() }
+        Self { most: MAX_TAGS, longest: MAX_TAG_BYTES, room: MAX_TAGS_BYTES, found: Vec::new() }
     }
 
     pub(super) fn node_types() -> Self {
-        Self { most: MAX_NODE_TYPES, longest: MAX_NODE_TYPE_BYTES, found: Vec::new() }
+        let (most, longest) = (MAX_NODE_TYPES, MAX_NODE_TYPE_BYTES);
+        Self { most, longest, room: MAX_NODES_BYTES, found: Vec::new() }
     }
 
     pub(super) fn add(&mut self, text: &str) {
@@ -107,7 +114,14 @@ impl Labels {
         if let Some(label) = label(text, self.longest)
             && !self.found.iter().any(|known| *known == label)
         {
-            self.found.push(label.into_owned());
+            // Two quotes and a comma. The first label without room ends the list.
+            match self.room.checked_sub(written_bytes(&label) + 3) {
+                Some(room) => self.room = room,
+                None => self.most = self.found.len(),
+            }
+            if self.found.len() < self.most {
+                self.found.push(label.into_owned());
+            }
         }
     }
 
@@ -128,6 +142,28 @@ mod tests {
         assert_eq!(cut("ääää", 7), "ää…");
         assert_eq!(cut("äääää", 8), "ää…");
         assert_eq!(cut("🦀🦀🦀", 8), "🦀…");
+        assert_eq!(cut("\"\"\"\"", 7), "\"\"…");
+        assert_eq!(cut("\u{1}\u{1}", 12), "\u{1}\u{1}");
+        assert_eq!(cut("\u{1}\u{1}", 11), "\u{1}…");
+    }
+
+    #[test]
+    fn written_length_is_that_of_json() {
+        for c in (0..=0x3000).filter_map(char::from_u32).chain(['🦀']) {
+            let json = serde_json::to_string(&c).unwrap();
+            assert_eq!(written_bytes(&c.to_string()), json.len() - 2, "{c:?}");
+        }
+    }
+
+    #[test]
+    fn list_is_bounded_as_a_whole() {
+        let mut nodes = Labels::node_types();
+        for n in 0..MAX_NODE_TYPES {
+            nodes.add(&format!("{n:x>MAX_NODE_TYPE_BYTES$}"));
+        }
+        let found = nodes.take().unwrap();
+        assert_eq!(found.len(), MAX_NODES_BYTES / (MAX_NODE_TYPE_BYTES + 3));
+        assert!(serde_json::to_string(&found).unwrap().len() <= MAX_NODES_BYTES);
     }
 
     #[test]

@@ -37,9 +37,10 @@ pub use content_hash::{ContentHash, InvalidContentHash};
 pub use defects::MAX_DEFECTS;
 pub use error::{Defect, DocumentError, Reason};
 pub use media_type::MediaType;
+pub(crate) use metadata::written_bytes;
 pub use metadata::{
-    MAX_DESCRIPTION_BYTES, MAX_NAME_BYTES, MAX_NODE_TYPE_BYTES, MAX_NODE_TYPES, MAX_TAG_BYTES, MAX_TAGS,
-    MAX_VERSION_BYTES, Mentions, Metadata,
+    MAX_DESCRIPTION_BYTES, MAX_NAME_BYTES, MAX_NODE_TYPE_BYTES, MAX_NODE_TYPES, MAX_NODES_BYTES,
+    MAX_TAG_BYTES, MAX_TAGS, MAX_TAGS_BYTES, MAX_VERSION_BYTES, Metadata,
 };
 pub(crate) use place::{is_identifier, quoted};
 pub use syntax_error::SyntaxError;

@@ -45,6 +45,8 @@ pub struct Head {
 pub struct Ended {
     /// The id of that lease.
     pub lease_id: LeaseId,
+    /// The fence of that lease, which tells it from another grant with the same id.
+    pub fence: u64,
     /// How: [`BROKEN`](Self::BROKEN), [`TAKEN_OVER`](Self::TAKEN_OVER), [`OVERRIDDEN`](Self::OVERRIDDEN), or
     /// what a later program says.
     pub how: String,
@@ -52,6 +54,9 @@ pub struct Ended {
     pub by: String,
     /// When, by the clock of the client that did it.
     pub at: DateTime<Utc>,
+    /// Fields that a later program wrote.
+    #[serde(flatten)]
+    pub(crate) extra: Map<String, Value>,
 }
 
 impl Ended {
@@ -63,6 +68,11 @@ impl Ended {
     pub const OVERRIDDEN: &str = "overridden";
     /// Never in a head: the holder no longer renews it, because the task that renewed it died.
     pub const ABANDONED: &str = "abandoned";
+
+    pub(crate) fn new(lease: &Lease, how: &str, by: String, at: DateTime<Utc>) -> Self {
+        let (lease_id, fence, how) = (lease.id.clone(), lease.fence, how.to_owned());
+        Self { lease_id, fence, how, by, at, extra: Map::new() }
+    }
 }
 
 /// The version that a head points to. All fields belong to this version: the next one takes over nothing but
@@ -72,7 +82,7 @@ impl Ended {
 pub struct Current {
     /// The full record of the version.
     pub record: VersionRecord,
-    /// The hash of the line in its version object.
+    /// The hash of the record in its version object.
     pub record_hash: ContentHash,
     /// The jump of the record's jump, the jump of that one, and so on: as far as the first version, or as far
     /// as a repair could read them.
@@ -122,12 +132,7 @@ impl Head {
 
     /// Records how the present lease ends, if there is one.
     fn noting_end(self, how: &str, by: String, at: DateTime<Utc>) -> Self {
-        let ended = self.lease.as_ref().map(|lease| Ended {
-            lease_id: lease.id.clone(),
-            how: how.to_owned(),
-            by,
-            at,
-        });
+        let ended = self.lease.as_ref().map(|lease| Ended::new(lease, how, by, at));
         Self { ended: ended.or(self.ended), ..self }
     }
 
@@ -147,6 +152,12 @@ impl Head {
         if head.id != *id {
             return Err(FormatError::Contradiction(format!("it is the head of {}", head.id)));
         }
+        if let Some(current) = &head.current
+            && current.record.id != *id
+        {
+            let other = &current.record.id;
+            return Err(FormatError::Contradiction(format!("its current version is one of {other}")));
+        }
         Ok(head)
     }
 }
@@ -164,11 +175,7 @@ impl Current {
 
     /// The reference by which other records name this version.
     pub fn reference(&self) -> VersionRef {
-        VersionRef {
-            generation: self.record.generation,
-            version_id: self.record.version_id.clone(),
-            record_hash: self.record_hash,
-        }
+        VersionRef::to(&self.record, self.record_hash)
     }
 
     /// The jump of this version, the jump of that one, and so on.

@@ -15,12 +15,14 @@
 //! the first version with one.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::{Current, VersionId, VersionRef, generation};
 use crate::document::ContentHash;
 
-/// A reference to an ancestor along the first parents.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A reference to an ancestor along the first parents of the same workflow. Two are equal if they name the
+/// same version at the same depth, as with a [`VersionRef`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Jump {
     /// [`VersionRecord::depth`](super::VersionRecord::depth).
@@ -30,9 +32,20 @@ pub struct Jump {
     pub generation: u64,
     /// [`VersionRecord::version_id`](super::VersionRecord::version_id).
     pub version_id: VersionId,
-    /// The hash of the version's line, without its line feed.
+    /// The hash of the version's record.
     pub record_hash: ContentHash,
+    /// Fields that a later program wrote.
+    #[serde(flatten)]
+    pub(crate) extra: Map<String, Value>,
 }
+
+impl PartialEq for Jump {
+    fn eq(&self, other: &Self) -> bool {
+        (self.depth, self.reference()) == (other.depth, other.reference())
+    }
+}
+
+impl Eq for Jump {}
 
 /// The place of the next version in its chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,13 +59,15 @@ impl Jump {
     fn to(current: &Current) -> Self {
         let record = &current.record;
         let (generation, version_id) = (record.generation, record.version_id.clone());
-        Self { depth: record.depth, generation, version_id, record_hash: current.record_hash }
+        let (depth, record_hash) = (record.depth, current.record_hash);
+        Self { depth, generation, version_id, record_hash, extra: Map::new() }
     }
 
     /// The reference by which other records name this version.
     pub fn reference(&self) -> VersionRef {
         let (generation, version_id) = (self.generation, self.version_id.clone());
-        VersionRef { generation, version_id, record_hash: self.record_hash }
+        let (record_hash, extra) = (self.record_hash, self.extra.clone());
+        VersionRef { workflow: None, generation, version_id, record_hash, extra }
     }
 }
 

@@ -30,9 +30,9 @@
 
 mod codec;
 mod config;
+mod envelope;
 mod error;
 mod field;
-mod given;
 mod head;
 pub(crate) mod id;
 mod jump;
@@ -42,17 +42,20 @@ mod litter;
 mod lockfile;
 mod media_type;
 mod seal;
+mod sourced;
 pub(crate) mod version;
 mod version_id;
 
+use codec::check_format;
 pub(crate) use codec::{
     Kind, check_tag, decode, decode_sealed, encode_line, encode_pretty, encode_pretty_into,
     encode_sealed_line, parse,
 };
 pub use config::{Config, Features, Probed};
+pub use envelope::ContentPlace;
+pub(crate) use envelope::Envelope;
 pub use error::FormatError;
-pub(crate) use field::check_text;
-pub use given::Given;
+pub(crate) use field::{check_list, check_text};
 pub use head::{Current, Ended, Head};
 pub use id::InvalidId;
 pub(crate) use id::WorkflowId;
@@ -64,6 +67,8 @@ pub use lease::{InvalidLeaseId, Lease};
 pub(crate) use litter::is_litter;
 pub use lockfile::Lockfile;
 pub use media_type::StoredMediaType;
-pub use version::{Operation, StoredVersion, VersionRecord, VersionRef};
+pub(crate) use sourced::{FieldChange, FieldChanges};
+pub use sourced::{Sourced, SourcedFields};
+pub use version::{BodyHash, Operation, StoredVersion, VersionRecord, VersionRef};
 pub(crate) use version_id::generation;
 pub use version_id::{InvalidVersionId, MAX_GENERATION, VersionId};

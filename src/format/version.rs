@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    ChainPlace, FormatError, Given, Jump, Kind, StoredMediaType, VersionId, WorkflowId, decode_sealed,
-    encode_sealed_line, generation,
+    ChainPlace, ContentPlace, Envelope, FormatError, Jump, Kind, Sourced, SourcedFields, StoredMediaType,
+    VersionId, WorkflowId, encode_line, generation, parse,
 };
 use crate::document::ContentHash;
 
@@ -16,16 +16,20 @@ use crate::document::ContentHash;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct VersionRecord {
-    /// 1 for the first version, one more for each that follows.
+    /// The workflow that this is a version of.
+    pub id: WorkflowId,
+    /// One more than the highest generation among the parents of the same workflow; 1 without such a parent.
+    /// No two versions of one chain have the same generation, but versions of different branches may.
     #[serde(deserialize_with = "generation")]
     pub generation: u64,
-    /// The id of the attempt that made this generation.
+    /// The name of this version. A saved version has the id of the attempt that made it, which is random; a
+    /// derived one has an id that follows from its record.
     pub version_id: VersionId,
     /// The operation that made it.
     pub operation: Operation,
     /// The versions that this one was made from, first the one that it replaced. Empty for the first version.
     pub parents: Vec<VersionRef>,
-    /// The number of versions along the first parents, this one included.
+    /// The number of versions along the first parents of the same workflow, this one included.
     pub depth: u64,
     /// An ancestor along the first parents, further back than the parent; see [`Jump`]. None for the first
     /// version.
@@ -36,15 +40,15 @@ pub struct VersionRecord {
     pub size: u64,
     /// The media type of the content.
     pub media_type: StoredMediaType,
-    /// The title: the [`given`](Self::given) one, else the document's.
-    pub name: Option<String>,
-    /// The description, from the same sources.
-    pub description: Option<String>,
-    /// The tags, from the same sources.
-    pub tags: Vec<String>,
-    /// The metadata that a person gave beside the document, with this version or an earlier one.
-    #[serde(default, skip_serializing_if = "Given::is_nothing")]
-    pub given: Given,
+    /// The hash of the content without its volatile parts; none if a document of this type has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<BodyHash>,
+    /// The title.
+    pub name: Sourced<Option<String>>,
+    /// The description.
+    pub description: Sourced<Option<String>>,
+    /// The tags.
+    pub tags: Sourced<Vec<String>>,
     /// The types of its nodes, each once, in document order.
     pub nodes: Vec<String>,
     /// The version that the document itself states.
@@ -77,6 +81,8 @@ impl Operation {
     pub const DELETE: Self = Self(Cow::Borrowed("delete"));
     /// A person's edit of `workflow.json` was kept.
     pub const ADOPT: Self = Self(Cow::Borrowed("adopt"));
+    /// Two stored versions were merged without a person's choice.
+    pub const MERGE: Self = Self(Cow::Borrowed("merge"));
     /// The deleted workflow was restored.
     pub const UNDELETE: Self = Self(Cow::Borrowed("undelete"));
 
@@ -92,43 +98,81 @@ impl fmt::Display for Operation {
     }
 }
 
-/// An unambiguous reference to a version.
+/// The hash of the part of a content that people wrote, without the parts that programs change by themselves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
+pub struct BodyHash {
+    /// The rule by which the body is found. No rule is defined yet.
+    pub rule: u32,
+    /// The hash of the body.
+    pub hash: ContentHash,
+    /// Fields that a later program wrote.
+    #[serde(flatten)]
+    pub(crate) extra: Map<String, Value>,
+}
+
+/// An unambiguous reference to a version.
+///
+/// Two references are equal if they name the same version. The fields that a later program added to one of
+/// them are kept, and do not count.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct VersionRef {
+    /// The workflow of the version; none if it is the workflow of the record that has this reference.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workflow: Option<WorkflowId>,
     /// [`VersionRecord::generation`].
     #[serde(deserialize_with = "generation")]
     pub generation: u64,
     /// [`VersionRecord::version_id`].
     pub version_id: VersionId,
-    /// The hash of the version's line, without its line feed.
+    /// The hash of the version's record.
     pub record_hash: ContentHash,
+    /// Fields that a later program wrote.
+    #[serde(flatten)]
+    pub(crate) extra: Map<String, Value>,
 }
 
-/// A version object as it is read: its record, the hash of the record's line, and its content.
+impl PartialEq for VersionRef {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { workflow, generation, version_id, record_hash, extra: _ } = self;
+        (workflow, generation, version_id, record_hash)
+            == (&other.workflow, &other.generation, &other.version_id, &other.record_hash)
+    }
+}
+
+impl Eq for VersionRef {}
+
+impl VersionRef {
+    /// Returns the reference by which the records of the same workflow name this version.
+    pub(crate) fn to(record: &VersionRecord, record_hash: ContentHash) -> Self {
+        let (generation, version_id) = (record.generation, record.version_id.clone());
+        Self { workflow: None, generation, version_id, record_hash, extra: Map::new() }
+    }
+
+    /// Whether it names a version of the same workflow with a lower generation than `generation`. No other
+    /// one can be an ancestor of that generation: following it could lead into a cycle.
+    pub(crate) fn is_below(&self, generation: u64) -> bool {
+        self.workflow.is_none() && self.generation < generation
+    }
+}
+
+/// A version object as it is read: its record, the hash of the record, and its content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StoredVersion {
-    /// The record in its line.
+    /// The record.
     pub record: VersionRecord,
-    /// The hash of the line, without its line feed.
+    /// The hash of the record as it is stored.
     pub record_hash: ContentHash,
-    /// The content; none if it was pruned, and for a deletion.
+    /// The content; none if it is not in this object, see [`place`](Self::place).
     pub content: Option<Bytes>,
+    /// Where the content is.
+    pub place: ContentPlace,
 }
 
-#[derive(Serialize)]
-struct Line<'a> {
-    format: String,
-    id: &'a WorkflowId,
-    record: &'a VersionRecord,
-}
-
-#[derive(Deserialize)]
-struct OwnedLine {
-    id: WorkflowId,
-    record: VersionRecord,
-}
+/// The maximum length of a record, in bytes.
+pub(crate) const MAX_RECORD_BYTES: usize = 16 * 1024;
 
 impl VersionRecord {
     /// The message of a person's edit that was kept by the commit that saved over it.
@@ -147,77 +191,107 @@ impl VersionRecord {
         Self { depth: place.depth, jump: place.jumps.first().cloned(), ..self }
     }
 
-    /// The parents that can be ancestors. A parent of the same or a higher generation is damage, and
-    /// following it could lead into a cycle.
+    /// The metadata fields that a person may give beside a document.
+    pub(crate) fn sourced_fields(&self) -> SourcedFields {
+        let (name, description, tags) = (self.name.clone(), self.description.clone(), self.tags.clone());
+        SourcedFields { name, description, tags }
+    }
+
+    /// The parents in the same workflow that can be ancestors. A parent of the same or a higher generation is
+    /// damage.
     pub(crate) fn older_parents(&self) -> impl DoubleEndedIterator<Item = &VersionRef> {
-        self.parents.iter().filter(|parent| parent.generation < self.generation)
+        self.parents.iter().filter(|parent| parent.is_below(self.generation))
     }
 
     /// The version that this one replaced; none for the first one, and if it cannot be an ancestor.
     pub(crate) fn replaced(&self) -> Option<&VersionRef> {
-        self.parents.first().filter(|parent| parent.generation < self.generation)
+        self.parents.first().filter(|parent| parent.is_below(self.generation))
     }
 
     /// The ancestor to read next on the way along the first parents to the one of this generation: the
     /// furthest that is not behind it. None if there is no way to it, and if this is it.
     pub(crate) fn towards(&self, generation: u64) -> Option<VersionRef> {
-        let is_on_the_way = |it: &VersionRef| (generation..self.generation).contains(&it.generation);
+        let is_on_the_way = |it: &VersionRef| it.is_below(self.generation) && it.generation >= generation;
         let jump = self.jump.as_ref().map(Jump::reference);
         jump.filter(is_on_the_way).or_else(|| self.parents.first().cloned().filter(is_on_the_way))
     }
 
-    /// Encodes the version object, and returns it with the hash of its line. The object is the record in one
-    /// line of JSON with a checksum, then the content.
-    pub(crate) fn encode(
-        &self,
-        id: &WorkflowId,
-        content: &[u8],
-    ) -> Result<(Bytes, ContentHash), FormatError> {
-        let line = Line { format: Kind::VERSION.tag(), id, record: self };
-        let mut bytes = encode_sealed_line(&line)?;
-        let hash = ContentHash::of(line_of(&bytes));
-        bytes.extend_from_slice(content);
+    /// Encodes the version object with its content inline, and returns it with the hash of its record. The
+    /// object is the envelope in one line of JSON, then the record in one line of JSON, then the content.
+    pub(crate) fn encode(&self, content: &[u8]) -> Result<(Bytes, ContentHash), FormatError> {
+        let line = self.line()?;
+        let hash = ContentHash::of(&line);
+        let place = if self.hash.is_some() { ContentPlace::Inline } else { ContentPlace::None };
+        let envelope = Envelope::new(line.len() as u64, hash, place, content.len() as u64);
+        let bytes = [&envelope.encode()?, &line, b"\n".as_slice(), content].concat();
         Ok((bytes.into(), hash))
+    }
+
+    /// The record as it is stored and hashed: one line of JSON, without its line feed.
+    ///
+    /// # Errors
+    /// It is longer than any program reads. The bounds of the fields prevent that.
+    pub(crate) fn line(&self) -> Result<Vec<u8>, FormatError> {
+        let mut line = encode_line(self)?;
+        line.pop();
+        if line.len() <= MAX_RECORD_BYTES {
+            return Ok(line);
+        }
+        let (has, most) = (line.len(), MAX_RECORD_BYTES);
+        Err(FormatError::Contradiction(format!("its record has {has} bytes, at most {most} are allowed")))
     }
 }
 
 impl StoredVersion {
-    /// Decodes a version object, and checks its content against the record.
+    /// Decodes a version object, and checks its record and its content against their hashes.
     pub(crate) fn decode(id: &WorkflowId, bytes: &Bytes) -> Result<Self, FormatError> {
-        let line = line_of(bytes);
-        let OwnedLine { id: named, record } = decode_sealed(Kind::VERSION, line)?;
-        if named != *id {
-            return Err(FormatError::Contradiction(format!("it is a version of {named}")));
+        let cut = |what: &str| FormatError::Contradiction(format!("{what} is not as long as it was written"));
+        let (envelope, rest) = Envelope::decode(bytes)?;
+        let length = usize::try_from(envelope.record_bytes).unwrap_or(usize::MAX);
+        if length > MAX_RECORD_BYTES {
+            return Err(cut("its record"));
         }
-        let content = bytes.slice((line.len() + 1).min(bytes.len())..);
-        // A pruned version and a deletion have only the line.
-        let content = if content.is_empty() { None } else { Some(content) };
-        if let Some(content) = &content
-            && record.hash != Some(ContentHash::of(content))
-        {
-            return Err(FormatError::Contradiction(
-                "its content does not have the hash that its record says".to_owned(),
-            ));
+        let line = rest.get(..length).filter(|_| rest.get(length) == Some(&b'\n'));
+        let line = line.ok_or_else(|| cut("its record"))?;
+        let record_hash = ContentHash::of(line);
+        if record_hash != envelope.record_hash {
+            return Err(FormatError::Checksum);
         }
-        Ok(Self { record, record_hash: ContentHash::of(line), content })
+        let record: VersionRecord = parse(Kind::VERSION, line)?;
+        if record.id != *id {
+            return Err(FormatError::Contradiction(format!("it is a version of {}", record.id)));
+        }
+        let content = rest.get(length + 1..).unwrap_or_default();
+        envelope.check(&record)?;
+        let inline = if envelope.place == ContentPlace::Inline { record.size } else { 0 };
+        if content.len() as u64 != inline {
+            return Err(cut("its content"));
+        }
+        let content = match envelope.place {
+            ContentPlace::Inline => Some(bytes.slice(bytes.len() - content.len()..)),
+            ContentPlace::None | ContentPlace::External { .. } | ContentPlace::Pruned { .. } => None,
+        };
+        if let Some(content) = &content {
+            record.check_content(content)?;
+        }
+        Ok(Self { record, record_hash, content, place: envelope.place })
     }
 
-    /// The hash of the line of a version object. The line is not parsed.
-    pub(crate) fn hash_of(bytes: &[u8]) -> ContentHash {
-        ContentHash::of(line_of(bytes))
-    }
-
-    /// The reference by which other records name this version.
+    /// The reference by which the records of the same workflow name this version.
     pub fn reference(&self) -> VersionRef {
-        let record = &self.record;
-        let (generation, version_id) = (record.generation, record.version_id.clone());
-        VersionRef { generation, version_id, record_hash: self.record_hash }
+        VersionRef::to(&self.record, self.record_hash)
     }
 }
 
-/// The bytes before the first line feed.
-fn line_of(bytes: &[u8]) -> &[u8] {
-    bytes.split(|byte| *byte == b'\n').next().unwrap_or(bytes)
+impl VersionRecord {
+    /// Checks that these bytes are the content of this version.
+    pub(crate) fn check_content(&self, content: &[u8]) -> Result<(), FormatError> {
+        if self.hash == Some(ContentHash::of(content)) {
+            return Ok(());
+        }
+        let reason = "its content does not have the hash that its record says";
+        Err(FormatError::Contradiction(reason.to_owned()))
+    }
 }
 
 #[cfg(test)]
@@ -227,6 +301,7 @@ pub(crate) mod tests {
 
     pub(crate) fn record(generation: u64, content: &[u8]) -> VersionRecord {
         VersionRecord {
+            id: id(),
             generation,
             version_id: VersionId::parse(format!("{generation:026}")).unwrap(),
             operation: Operation::SAVE,
@@ -236,10 +311,10 @@ pub(crate) mod tests {
             hash: Some(ContentHash::of(content)),
             size: content.len() as u64,
             media_type: MediaType::Json.into(),
-            name: Some("Naïve \n name".to_owned()),
-            description: None,
-            tags: vec!["etl".to_owned()],
-            given: Given::default(),
+            body: None,
+            name: Sourced::Derived(Some("Naïve \n name".to_owned())),
+            description: Sourced::Derived(None),
+            tags: Sourced::Given(vec!["etl".to_owned()]),
             nodes: vec!["llm".to_owned()],
             version: None,
             created: DateTime::from_timestamp(0, 0).unwrap(),
@@ -263,30 +338,95 @@ pub(crate) mod tests {
         WorkflowId::parse("a").unwrap()
     }
 
-    #[test]
-    fn version_round_trips_with_multiline_content() {
-        let content = b"{\n}\n";
-        let (bytes, hash) = record(3, content).encode(&id(), content).unwrap();
-        let read = StoredVersion::decode(&id(), &bytes).unwrap();
-        assert_eq!(read.record, record(3, content));
-        assert_eq!((read.record_hash, read.content.as_deref()), (hash, Some(&content[..])));
+    fn decode(bytes: &[u8]) -> Result<StoredVersion, FormatError> {
+        StoredVersion::decode(&id(), &Bytes::copy_from_slice(bytes))
+    }
+
+    /// Returns the object with its envelope replaced.
+    fn with_envelope(bytes: &[u8], place: ContentPlace, content: &[u8]) -> Vec<u8> {
+        let (envelope, _) = Envelope::decode(bytes).unwrap();
+        let line = record(3, b"{\n}\n").line().unwrap();
+        let envelope = Envelope { place, ..envelope }.encode().unwrap();
+        [&envelope, &line, b"\n".as_slice(), content].concat()
     }
 
     #[test]
-    fn pruned_version_keeps_its_line_and_its_hash() {
-        let (bytes, hash) = record(3, b"{}").encode(&id(), b"{}").unwrap();
-        for pruned in [bytes.slice(..bytes.len() - 2), bytes.slice(..bytes.len() - 3)] {
-            let read = StoredVersion::decode(&id(), &pruned).unwrap();
-            assert_eq!((read.record_hash, read.content), (hash, None));
+    fn version_round_trips_with_multiline_content() {
+        let content = b"{\n}\n";
+        let (bytes, hash) = record(3, content).encode(content).unwrap();
+        let read = decode(&bytes).unwrap();
+        assert_eq!(read.record, record(3, content));
+        assert_eq!((read.record_hash, read.content.as_deref()), (hash, Some(&content[..])));
+        assert_eq!(hash, ContentHash::of(&record(3, content).line().unwrap()));
+    }
+
+    #[test]
+    fn content_may_be_elsewhere_or_pruned_only_with_a_mark() {
+        let content = b"{\n}\n";
+        let (bytes, hash) = record(3, content).encode(content).unwrap();
+        let pruned = ContentPlace::Pruned { pruned_by: VersionId::parse("p".repeat(26)).unwrap() };
+        let external = ContentPlace::External { object: "contents/x".to_owned() };
+        for place in [pruned, external] {
+            let read = decode(&with_envelope(&bytes, place.clone(), b"")).unwrap();
+            assert_eq!((read.record_hash, read.content, &read.place), (hash, None, &place));
+            assert!(decode(&with_envelope(&bytes, place, content)).is_err(), "content that is not there");
+        }
+        assert!(decode(&with_envelope(&bytes, ContentPlace::Inline, b"")).is_err(), "content without a mark");
+        assert!(decode(&with_envelope(&bytes, ContentPlace::None, b"")).is_err(), "not a deletion");
+    }
+
+    /// Flips each byte, cuts at each length, and puts each byte range of another version in place.
+    #[test]
+    fn every_damage_is_found() {
+        let (bytes, _) = record(3, b"{\n}\n").encode(b"{\n}\n").unwrap();
+        for at in 0..bytes.len() {
+            for bit in 0..8 {
+                let mut flipped = bytes.to_vec();
+                flipped[at] ^= 1 << bit;
+                let refused = decode(&flipped).expect_err("flipped");
+                assert!(!refused.is_newer(), "a flipped bit at {at} is no newer program");
+            }
+            assert!(decode(&bytes[..at]).is_err(), "cut at {at}");
+        }
+        assert!(decode(&[&bytes[..], b"\n"].concat()).is_err(), "longer");
+        let (other, _) = record(4, b"{\r}\n").encode(b"{\r}\n").unwrap();
+        assert_eq!(other.len(), bytes.len());
+        for (from, to) in (0..bytes.len()).flat_map(|from| [(0, from), (from, bytes.len())]) {
+            let mixed = [&bytes[..from], &other[from..to], &bytes[to..]].concat();
+            let is_whole = mixed == bytes[..] || mixed == other[..];
+            assert_eq!(decode(&mixed).is_ok(), is_whole, "{from}..{to}");
         }
     }
 
     #[test]
     fn a_version_that_contradicts_itself_is_refused() {
-        let (bytes, _) = record(3, b"{}").encode(&id(), b"{]").unwrap();
-        assert!(StoredVersion::decode(&id(), &bytes).unwrap_err().to_string().contains("hash"));
-        let (bytes, _) = record(3, b"{}").encode(&WorkflowId::parse("b").unwrap(), b"{}").unwrap();
-        assert!(StoredVersion::decode(&id(), &bytes).unwrap_err().to_string().contains("version of b"));
-        assert!(StoredVersion::decode(&id(), &Bytes::new()).is_err());
+        let (bytes, _) = record(3, b"{}").encode(b"{]").unwrap();
+        assert!(decode(&bytes).unwrap_err().to_string().contains("hash"));
+        let other = VersionRecord { id: WorkflowId::parse("b").unwrap(), ..record(3, b"{}") };
+        let (bytes, _) = other.encode(b"{}").unwrap();
+        assert!(decode(&bytes).unwrap_err().to_string().contains("version of b"));
+        assert!(decode(b"").is_err());
+    }
+
+    #[test]
+    fn unknown_fields_of_references_are_kept_and_do_not_count() {
+        let mut value =
+            serde_json::to_value(record(3, b"{}").line().map(|_| record(3, b"{}")).unwrap()).unwrap();
+        let named = serde_json::json!({
+            "workflow": "old-name",
+            "generation": 9,
+            "version_id": "v".repeat(26),
+            "record_hash": ContentHash::of(b""),
+            "later": {"a": 1},
+        });
+        value["parents"] = serde_json::json!([named]);
+        value["jump"] = serde_json::json!({"depth": 1, "later": 2, "generation": 1,
+            "version_id": "v".repeat(26), "record_hash": ContentHash::of(b"")});
+        value["body"] = serde_json::json!({"rule": 7, "hash": ContentHash::of(b""), "later": 3});
+        let record: VersionRecord = serde_json::from_value(value.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&record).unwrap(), value);
+        let parent = record.parents.first().unwrap();
+        assert_eq!(*parent, VersionRef { extra: Map::new(), ..parent.clone() });
+        assert!(record.replaced().is_none(), "a version of another workflow is no ancestor in this one");
     }
 }

@@ -10,7 +10,7 @@ use super::world::{Attempt, Held, Name, Register, Role};
 use crate::{
     document::{ContentHash, Document, Limits, MediaType},
     format::{
-        Current, Given, Head, Lease, LeaseId, Operation, VersionId, VersionRecord, WorkflowId,
+        Current, Head, Lease, LeaseId, Operation, Sourced, VersionId, VersionRecord, WorkflowId,
         version::tests::next,
     },
     lock::{LeaseClaim, LeaseRequest},
@@ -86,6 +86,7 @@ impl Heads {
             Attempt::Of(role, _) => document(role).hash(),
         };
         VersionRecord {
+            id: workflow(),
             generation,
             version_id: version_id(attempt),
             operation: Operation::SAVE,
@@ -95,10 +96,10 @@ impl Heads {
             hash: Some(hash),
             size: 0,
             media_type: MediaType::Json.into(),
-            name: None,
-            description: None,
-            tags: Vec::new(),
-            given: Given::default(),
+            body: None,
+            name: Sourced::default(),
+            description: Sourced::default(),
+            tags: Sourced::default(),
             nodes: Vec::new(),
             version: None,
             created: at(0),

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     conflict::{Conflict, Expect, Goal},
-    format::{Given, Head, version::tests::next as above},
+    format::{FieldChanges, Head, version::tests::next as above},
     lease::{Holder, Sight, Standing},
     lock::{
         change::{Act, Wish},
@@ -158,7 +158,7 @@ impl Rules {
         };
         let lease = lease.map(|name| id_of(name).into());
         let request = Request { lease, ..Request::new(workflow(), Expect::Any) };
-        let goal = Goal::Save { document: Arc::new(document(look.by)), given: Given::default() };
+        let goal = Goal::Save { document: Arc::new(document(look.by)), fields: FieldChanges::default() };
         let identity = self.heads.identity(look.by);
         let plan = match decide(&request, &goal, &Agreed::default(), &basis, identity).unwrap() {
             Decision::Write(plan) => plan,
@@ -170,7 +170,7 @@ impl Rules {
         };
         let mut next = plan.stored.head.next("next".to_owned());
         let attempt = Attempt::Of(look.by, next_number(look.doubts));
-        let record = plan.version.unwrap().record(version_id(attempt), Vec::new());
+        let record = plan.version.unwrap().record(&workflow(), version_id(attempt), Vec::new());
         next.current = Some(above(next.current.as_ref(), record));
         if self.flaw != Some(Flaw::SaverLeavesAStaleLease) {
             next = with_lease(&plan.lease, plan.breaks.is_some(), next, identity, sight.now);

@@ -186,7 +186,7 @@ impl LeaseGuard {
     fn abandoned(&self, lease: &Lease) -> Conflict {
         let objects = &self.locks.objects;
         let (by, at) = (objects.environment.identity().to_string(), objects.now());
-        let ended = Ended { lease_id: lease.id.clone(), how: Ended::ABANDONED.to_owned(), by, at };
+        let ended = Ended::new(lease, Ended::ABANDONED, by, at);
         Conflict::LeaseLost {
             id: self.id.clone(),
             lease_id: lease.id.clone(),

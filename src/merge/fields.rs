@@ -7,29 +7,40 @@ use super::combine::Merger;
 use super::merged::View;
 use super::three::{Side, Three};
 use super::value::Value;
+use crate::format::{Sourced, SourcedFields};
 
-/// The metadata in a version's record, which may override the document's or be stored beside it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Fields {
-    /// The title.
-    pub name: Option<String>,
-    /// The description.
-    pub description: Option<String>,
-    /// The tags: a set, in an order that people chose.
-    pub tags: Vec<String>,
-}
-
-/// Merges fields by the same rules as documents: name and description as wholes, tags as a set. Without a
-/// base every difference is an overlap. Exchanging the sides does not change the result.
+/// Merges fields by the same rules as documents: name and description as wholes, tags as a set. The value and
+/// where it comes from are one: a side that gave a value has changed the field. Of equal values the given one
+/// counts. Without a base every difference is an overlap. Exchanging the sides does not change the result.
+///
+/// A field that is [`Sourced::Derived`] on both sides is derived in the result too: its value is that of the
+/// merged document, whatever is here.
 ///
 /// # Errors
 ///
 /// The overlaps, under the paths `name`, `description` and `tags[…]`; at least one.
-pub fn merge_fields(base: Option<&Fields>, ours: &Fields, theirs: &Fields) -> Result<Fields, Vec<Overlap>> {
-    // The fields are written as a document, so that one merge serves both.
-    let texts =
-        Three { base, ours: Some(ours), theirs: Some(theirs) }.map(|fields| fields.map(Fields::as_document));
+pub fn merge_fields(
+    base: Option<&SourcedFields>,
+    ours: &SourcedFields,
+    theirs: &SourcedFields,
+) -> Result<SourcedFields, Vec<Overlap>> {
+    let sides = Three { base, ours: Some(ours), theirs: Some(theirs) };
+    let name = decided(sides.as_ref().map(|it| it.map(|fields| &fields.name)));
+    let description = decided(sides.as_ref().map(|it| it.map(|fields| &fields.description)));
+    let tags = decided(sides.as_ref().map(|it| it.map(|fields| &fields.tags)));
+    // The fields that both sides changed are written as a document, so that one merge serves both.
+    let open = (name.is_none(), description.is_none(), tags.is_none());
+    // A side that gave the value of the base has changed the field, so the base has no say in it.
+    let is_kept = |of: fn(&SourcedFields) -> Option<&str>| {
+        base.is_some_and(|base| of(ours) == of(base) || of(theirs) == of(base))
+    };
+    let of_base =
+        (open.0 && !is_kept(|it| it.name.text()), open.1 && !is_kept(|it| it.description.text()), open.2);
+    let texts = Three {
+        base: base.map(|fields| as_document(fields, of_base)),
+        ours: Some(as_document(ours, open)),
+        theirs: Some(as_document(theirs, open)),
+    };
     let roots = texts.as_ref().map(|text| text.as_deref().map(Value::read));
     let leader = if texts.ours <= texts.theirs { Side::Ours } else { Side::Theirs };
     let mut merger = Merger { leader, overlaps: Vec::new() };
@@ -38,34 +49,77 @@ pub fn merge_fields(base: Option<&Fields>, ours: &Fields, theirs: &Fields) -> Re
         return Err(merger.overlaps);
     }
     let root = View::Merged(&merged);
-    let text = |key| root.get(key).and_then(View::string).map(String::from);
-    let tags = root.get("tags").map(View::elements).unwrap_or_default();
-    let tags = tags.into_iter().filter_map(View::string).map(String::from).collect();
-    Ok(Fields { name: text("name"), description: text("description"), tags })
+    let text = |key| Sourced::Given(root.get(key).and_then(View::string).map(String::from));
+    let set = || {
+        let tags = root.get("tags").map(View::elements).unwrap_or_default();
+        Sourced::Given(tags.into_iter().filter_map(View::string).map(String::from).collect())
+    };
+    Ok(SourcedFields {
+        name: name.unwrap_or_else(|| text("name")),
+        description: description.unwrap_or_else(|| text("description")),
+        tags: tags.unwrap_or_else(set),
+    })
 }
 
-impl Fields {
-    fn as_document(&self) -> String {
-        let mut fields = Map::new();
-        for (key, text) in [("name", &self.name), ("description", &self.description)] {
-            fields.extend(text.as_ref().map(|text| (key.to_owned(), Json::from(text.as_str()))));
-        }
-        fields.insert("tags".to_owned(), self.tags.iter().map(String::as_str).collect());
-        Json::Object(fields).to_string()
+/// Returns the merged field where no values have to be merged; none if both sides changed it to different
+/// values.
+fn decided<T: Clone + PartialEq>(sides: Three<Option<&Sourced<T>>>) -> Option<Sourced<T>> {
+    let Three { base, ours: Some(ours), theirs: Some(theirs) } = sides else { return None };
+    if ours == theirs || base == Some(theirs) {
+        return Some(ours.clone());
     }
+    if base == Some(ours) {
+        return Some(theirs.clone());
+    }
+    match (ours, theirs) {
+        (Sourced::Derived(value), Sourced::Derived(_)) => Some(Sourced::Derived(value.clone())),
+        _ if ours.value() == theirs.value() => Some(Sourced::Given(ours.value().clone())),
+        _ => None,
+    }
+}
+
+/// Writes the fields that are marked as a document.
+fn as_document(fields: &SourcedFields, (name, description, tags): (bool, bool, bool)) -> String {
+    let mut document = Map::new();
+    for (key, is_open, text) in
+        [("name", name, &fields.name), ("description", description, &fields.description)]
+    {
+        // That there is none is a value as well.
+        document.extend(is_open.then(|| (key.to_owned(), Json::from(text.text()))));
+    }
+    if tags {
+        document.insert("tags".to_owned(), fields.tags.value().iter().map(String::as_str).collect());
+    }
+    Json::Object(document).to_string()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn fields(name: &str, description: &str, tags: &[&str]) -> Fields {
-        let text = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
-        let tags = tags.iter().map(|tag| (*tag).to_owned()).collect();
-        Fields { name: text(name), description: text(description), tags }
+    type Source<T> = fn(T) -> Sourced<T>;
+
+    fn fields(name: &str, description: &str, tags: &[&str]) -> SourcedFields {
+        from(Sourced::Given, Sourced::Given, name, description, tags)
     }
 
-    fn paths(merged: Result<Fields, Vec<Overlap>>) -> String {
+    fn from(
+        texts: Source<Option<String>>,
+        list: Source<Vec<String>>,
+        name: &str,
+        description: &str,
+        tags: &[&str],
+    ) -> SourcedFields {
+        let text = |text: &str| texts(Some(text.to_owned()).filter(|text| !text.is_empty()));
+        let tags = list(tags.iter().map(|tag| (*tag).to_owned()).collect());
+        SourcedFields { name: text(name), description: text(description), tags }
+    }
+
+    fn derived(name: &str, description: &str, tags: &[&str]) -> SourcedFields {
+        from(Sourced::Derived, Sourced::Derived, name, description, tags)
+    }
+
+    fn paths(merged: Result<SourcedFields, Vec<Overlap>>) -> String {
         merged.unwrap_err().iter().map(|overlap| overlap.path.to_string()).collect::<Vec<_>>().join(" ")
     }
 
@@ -88,5 +142,28 @@ mod tests {
         assert_eq!(paths(merge_fields(Some(&base), &fields("ours", "", &["b"]), &theirs)), "name");
         assert_eq!(paths(merge_fields(Some(&base), &fields("", "", &[]), &theirs)), "name");
         assert_eq!(paths(merge_fields(None, &base, &theirs)), "name tags[a] tags[b]");
+    }
+
+    #[test]
+    fn value_and_its_source_are_merged_as_one() {
+        let base = derived("name", "about", &["a"]);
+        // Giving the same value is a change of the field.
+        let given = fields("name", "about", &["a"]);
+        assert_eq!(merge_fields(Some(&base), &given, &base), Ok(given.clone()));
+        assert_eq!(merge_fields(Some(&base), &base, &given), Ok(given.clone()));
+        let both = derived("other", "about", &["a", "b"]);
+        assert_eq!(paths(merge_fields(Some(&base), &given, &both)), "name");
+        assert_eq!(paths(merge_fields(Some(&base), &both, &given)), "name");
+        let none = derived("", "", &[]);
+        assert_eq!(paths(merge_fields(Some(&none), &fields("", "", &[]), &derived("b", "", &[]))), "name");
+        // A value that only one document changed follows the document.
+        assert_eq!(merge_fields(Some(&base), &both, &base), Ok(both.clone()));
+        // Of equal values the given one counts.
+        let same = fields("other", "about", &["a", "b"]);
+        assert_eq!(merge_fields(Some(&base), &same, &both), Ok(same.clone()));
+        assert_eq!(merge_fields(None, &both, &same), Ok(same));
+        // Both documents changed it: the merge of the documents decides.
+        let merged = merge_fields(Some(&base), &both, &derived("third", "", &[])).unwrap();
+        assert!(matches!((&merged.name, &merged.tags), (Sourced::Derived(_), Sourced::Derived(_))));
     }
 }

@@ -55,7 +55,7 @@ use std::fmt;
 use crate::document::{Document, DocumentError, Limits, quoted};
 
 pub use bounds::{MAX_COMPARED_BYTES, MAX_EFFORT, TooMuch};
-pub use fields::{Fields, merge_fields};
+pub use fields::merge_fields;
 pub use fragment::Fragment;
 pub use path::{EdgeName, Path, Step};
 pub use three::Side;

@@ -223,9 +223,11 @@ mod tests {
         });
         let ended = ended.map(|by| Ended {
             lease_id: LeaseId::parse("held").unwrap(),
+            fence: 1,
             how: Ended::BROKEN.to_owned(),
             by: by.to_owned(),
             at: now,
+            extra: serde_json::Map::new(),
         });
         Head { lease, ended, ..head("a") }
     }

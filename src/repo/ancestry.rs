@@ -70,9 +70,7 @@ impl Candidate {
 
     /// The reference by which other records name this version.
     pub(crate) fn reference(&self) -> Option<VersionRef> {
-        let (record, record_hash) = self.version.as_ref()?;
-        let (generation, version_id) = (record.generation, record.version_id.clone());
-        Some(VersionRef { generation, version_id, record_hash: *record_hash })
+        self.version.as_ref().map(|(record, record_hash)| VersionRef::to(record, *record_hash))
     }
 
     fn parents(&self) -> impl Iterator<Item = &VersionRef> {

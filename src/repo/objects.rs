@@ -5,7 +5,9 @@ use futures::{StreamExt, TryStreamExt, stream};
 use pflow_backend::{Batch, Commit, Environment, Key, Object, Prefix, StorageBackend, Version};
 
 use super::{StoredHead, Traits, VersionName, heads::KnownHeads, records::KnownRecords};
-use crate::format::{FormatError, Head, StoredVersion, VersionRecord, VersionRef, WorkflowId, keys};
+use crate::format::{
+    ContentPlace, FormatError, Head, StoredVersion, VersionRecord, VersionRef, WorkflowId, keys,
+};
 use crate::{Error, Result, document::ContentHash};
 
 /// How many objects are read at the same time.
@@ -107,7 +109,7 @@ impl Objects {
         if let Some(record) = self.records.get(named) {
             return Ok(record);
         }
-        let record = Arc::new(self.named_version(id, named).await?.record);
+        let record = Arc::new(self.vouched_version(id, named).await?.record);
         self.records.keep(Arc::clone(&record), named.record_hash);
         Ok(record)
     }
@@ -163,16 +165,23 @@ impl Objects {
     /// along its chain from the head, and every content by the hash in its record. The head itself is taken
     /// as it is: no hash above it covers it.
     pub(crate) async fn named_version(&self, id: &WorkflowId, named: &VersionRef) -> Result<StoredVersion> {
+        let version = self.vouched_version(id, named).await?;
+        let ContentPlace::External { object } = &version.place else { return Ok(version) };
+        let key = keys::version(id, named.generation, &named.version_id);
+        let invalid =
+            |_| corrupt(&key, format!("it says that its content is in {object:?}, which is no key"));
+        let object = Key::parse(object.as_str()).map_err(invalid)?;
+        let stored = self.get(&object).await?;
+        let content = stored.ok_or_else(|| corrupt(&object, "it is missing".to_owned()))?.bytes;
+        version.record.check_content(&content).map_err(|source| unreadable(&object, source))?;
+        Ok(StoredVersion { content: Some(content), ..version })
+    }
+
+    /// The same without a content that is in an object of its own.
+    async fn vouched_version(&self, id: &WorkflowId, named: &VersionRef) -> Result<StoredVersion> {
         let key = keys::version(id, named.generation, &named.version_id);
         let object = self.get(&key).await?.ok_or_else(|| corrupt(&key, "it is missing".to_owned()))?;
-        let version = match StoredVersion::decode(id, &object.bytes) {
-            // A line that a newer program wrote has the hash that names it. A damaged line does not, whatever
-            // its format says.
-            Err(newer) if newer.is_newer() && StoredVersion::hash_of(&object.bytes) != named.record_hash => {
-                return Err(corrupt(&key, format!("its record has not the hash {}", named.record_hash)));
-            }
-            decoded => decoded.map_err(|source| unreadable(&key, source))?,
-        };
+        let version = StoredVersion::decode(id, &object.bytes).map_err(|source| unreadable(&key, source))?;
         let (generation, version_id) = (version.record.generation, &version.record.version_id);
         if (generation, version_id) != (named.generation, &named.version_id) {
             return Err(corrupt(&key, format!("it says that it is generation {generation} ({version_id})")));

@@ -52,7 +52,7 @@ mod tests {
 
     fn named(generation: u64) -> VersionRef {
         let version_id = VersionId::parse(format!("{generation:026}")).unwrap();
-        VersionRef { generation, version_id, record_hash: ContentHash::of(b"line") }
+        VersionRef::to(&VersionRecord { version_id, ..record(generation, b"") }, ContentHash::of(b"line"))
     }
 
     #[test]

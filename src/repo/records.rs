@@ -61,7 +61,7 @@ mod tests {
 
     fn named(generation: u64, line: &[u8]) -> VersionRef {
         let version_id = VersionId::parse(format!("{generation:026}")).unwrap();
-        VersionRef { generation, version_id, record_hash: ContentHash::of(line) }
+        VersionRef::to(&VersionRecord { version_id, ..record(generation, b"") }, ContentHash::of(line))
     }
 
     #[test]

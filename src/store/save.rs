@@ -12,8 +12,11 @@ use super::{
 use crate::{
     Error, Result,
     conflict::{ConflictResolver, Expect, Resolved},
-    document::{ContentHash, MAX_DESCRIPTION_BYTES, MAX_NAME_BYTES, MAX_TAG_BYTES, MAX_TAGS},
-    format::{Given, Lease, LeaseId, LeaseRef, VersionRecord, WorkflowId, check_text},
+    document::{ContentHash, MAX_DESCRIPTION_BYTES, MAX_NAME_BYTES, MAX_TAG_BYTES, MAX_TAGS, MAX_TAGS_BYTES},
+    format::{
+        FieldChange, FieldChanges, Lease, LeaseId, LeaseRef, VersionRecord, WorkflowId, check_list,
+        check_text,
+    },
     lock::LeaseRequest,
 };
 
@@ -22,7 +25,7 @@ use crate::{
 pub struct SaveRequest {
     pub(super) request: Request,
     content: Bytes,
-    given: Given,
+    fields: FieldChanges,
     fence: Option<u64>,
     hold: Option<LeaseRequest>,
 }
@@ -57,26 +60,42 @@ impl SaveRequest {
     /// Saves this content for this workflow, built on the state that `expect` names.
     pub fn new(id: WorkflowId, content: impl Into<Bytes>, expect: Expect) -> Self {
         let (request, content) = (Request::new(id, expect), content.into());
-        Self { request, content, given: Given::default(), fence: None, hold: None }
+        Self { request, content, fields: FieldChanges::default(), fence: None, hold: None }
     }
 
-    /// Sets the name, which overrides the document's. It stays for later versions until another name is given
-    /// or the document itself mentions a `name`. An empty name means that there is none.
+    /// Gives the name, which counts in place of the document's. It stays for later versions, whatever their
+    /// documents say, until another one is given or it is [cleared](Self::clear_name). An empty name means
+    /// that there is none.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.given.name = Some(name.into());
+        self.fields.name = FieldChange::Set(Some(name.into()).filter(|name| !name.is_empty()));
         self
     }
 
-    /// Sets the description, which overrides the document's, by the same rule as [`name`](Self::name).
+    /// Clears a given name: the name is that of the document again.
+    #[must_use]
+    pub fn clear_name(mut self) -> Self {
+        self.fields.name = FieldChange::Clear;
+        self
+    }
+
+    /// Gives the description, by the same rule as [`name`](Self::name).
     #[must_use]
     pub fn description(mut self, description: impl Into<String>) -> Self {
-        self.given.description = Some(description.into());
+        let description = Some(description.into()).filter(|description| !description.is_empty());
+        self.fields.description = FieldChange::Set(description);
         self
     }
 
-    /// Sets exactly these tags, which override the document's, by the same rule as [`name`](Self::name). An
-    /// empty list means that there are none.
+    /// Clears a given description: the description is that of the document again.
+    #[must_use]
+    pub fn clear_description(mut self) -> Self {
+        self.fields.description = FieldChange::Clear;
+        self
+    }
+
+    /// Gives exactly these tags, by the same rule as [`name`](Self::name). An empty list means that there are
+    /// none.
     #[must_use]
     pub fn tags<T: Into<String>>(mut self, tags: impl IntoIterator<Item = T>) -> Self {
         let mut kept: Vec<String> = Vec::new();
@@ -85,7 +104,14 @@ impl SaveRequest {
                 kept.push(tag);
             }
         }
-        self.given.tags = Some(kept);
+        self.fields.tags = FieldChange::Set(kept);
+        self
+    }
+
+    /// Clears given tags: the tags are those of the document again.
+    #[must_use]
+    pub fn clear_tags(mut self) -> Self {
+        self.fields.tags = FieldChange::Clear;
         self
     }
 
@@ -109,29 +135,29 @@ impl SaveRequest {
     }
 
     fn checked(&self) -> Result<()> {
-        let Given { name, description, tags } = &self.given;
-        let checked = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-        check_text("name", checked(name).as_deref(), MAX_NAME_BYTES)?;
-        check_text("description", checked(description).as_deref(), MAX_DESCRIPTION_BYTES)?;
+        let FieldChanges { name, description, tags } = &self.fields;
+        let text = |change: &FieldChange<Option<String>>| change.set().cloned().flatten();
+        check_text("name", text(name).as_deref(), MAX_NAME_BYTES)?;
+        check_text("description", text(description).as_deref(), MAX_DESCRIPTION_BYTES)?;
         self.hold.as_ref().map_or(Ok(()), LeaseRequest::check)?;
         check_message(&self.request)?;
-        let tags = tags.as_deref().unwrap_or_default();
+        let tags = tags.set().map(Vec::as_slice).unwrap_or_default();
         tags.iter().try_for_each(|tag| check_text("tag", Some(tag), MAX_TAG_BYTES))?;
         if tags.len() > MAX_TAGS {
             let reason = format!("{} are given, at most {MAX_TAGS} are allowed", tags.len());
             return Err(Error::InvalidField { field: "tags", reason });
         }
-        Ok(())
+        check_list("tags", tags, MAX_TAGS_BYTES)
     }
 
     /// What the store is to do. The id of the lease to be taken is fixed here, once, so that every attempt
     /// asks for the same grant.
     fn into_request(self, environment: &dyn Environment) -> Result<(Request, Task)> {
         self.checked()?;
-        let Self { mut request, content, given, fence, hold } = self;
+        let Self { mut request, content, fields, fence, hold } = self;
         request.lease = request.lease.map(|lease| LeaseRef { fence, ..lease });
         request.hold = hold.map(|hold| hold.claim(environment)).transpose()?;
-        Ok((request, Task::Save { document: content, given }))
+        Ok((request, Task::Save { document: content, fields }))
     }
 }
 

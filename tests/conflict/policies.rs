@@ -196,9 +196,9 @@ async fn fields_are_merged_like_the_document(site: Site) {
     let saved = store.save(ours().description("new").tags(["w", "x", "y"])).await.unwrap();
     assert_eq!(saved.resolved.unwrap().how, Some(How::Merged));
     let record = saved.record;
-    let mut tags = record.tags;
+    let mut tags = record.tags.value().clone();
     tags.sort();
-    assert_eq!((record.name.as_deref(), record.description.as_deref()), (Some("theirs"), Some("new")));
+    assert_eq!((record.name.text(), record.description.text()), (Some("theirs"), Some("new")));
     assert_eq!(tags, ["w", "y", "z"]);
     assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
 }

@@ -93,7 +93,7 @@ async fn keep_both_saves_ours_as_a_new_workflow(site: Site) {
             let saved = store.save(request.clone().resolver(Arc::new(Always(answer)))).await.unwrap();
             assert_eq!((saved.id, saved.generation), (id(&wanted), 1));
             assert_eq!(saved.resolved.unwrap().how, Some(How::KeptBoth { instead_of: id(&name) }));
-            assert_eq!((saved.lease, &saved.record.tags[..]), (None, &["kept".to_owned()][..]));
+            assert_eq!((saved.lease, &saved.record.tags.value()[..]), (None, &["kept".to_owned()][..]));
             assert_eq!(texts(&store.load(&id(&wanted)).await.unwrap().content), "2,1");
         }
         assert_eq!(store.show(&id(&name)).await.unwrap(), before, "what was there is as it was");

@@ -7,7 +7,8 @@ use futures::StreamExt;
 use pflow_store::document::ContentHash;
 use pflow_store::{ChangeRequest, Error, ErrorKind, Expect, LeaseRequest, Query, Store};
 use pflow_testkit::{
-    Kind, Site, damaged, every_backend, generations, history, id, listing, notices, plan, save, versions,
+    Kind, Site, VersionParts, damaged, every_backend, generations, history, id, listing, notices, plan, save,
+    version_object, versions,
 };
 
 every_backend!(
@@ -266,11 +267,11 @@ async fn exchanged_version_is_detected(site: Site) {
     for (generation, key) in [36, 20, 1].map(|n: usize| (n as u64, format!("versions/a/{n:012}-"))) {
         let key = site.only_key(&key).await;
         let whole = site.get(&key).await.unwrap();
-        let line = whole.split(|byte| *byte == b'\n').next().unwrap();
-        let mut record: serde_json::Value = serde_json::from_slice(line).unwrap();
+        let mut record = VersionParts::of(&whole).unwrap().fields();
         let other = plan("another");
         record["hash"] = ContentHash::of(other.as_bytes()).to_string().into();
-        site.put(&key, format!("{record}\n{other}")).await;
+        record["size"] = other.len().into();
+        site.put_raw(&key, version_object(&record, Some(&other)).object()).await;
         let read = store.load_generation(&id("a"), generation).await;
         assert_eq!(read.unwrap_err().kind(), ErrorKind::Corrupt, "generation {generation}");
         assert_eq!(damaged(&store.verify().await.unwrap())[..], [key.as_str()][..]);

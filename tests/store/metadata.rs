@@ -7,7 +7,7 @@ use pflow_store::{
     backend::Environment,
     conflict::Policy,
     document::{ContentHash, MAX_DESCRIPTION_BYTES, MAX_NAME_BYTES, MAX_TAG_BYTES, MAX_TAGS},
-    format::VersionRecord,
+    format::{Sourced, VersionRecord},
 };
 use pflow_testkit::{Site, every_backend, id, listed, listing, plan, save};
 
@@ -27,7 +27,8 @@ async fn given_metadata_overrides_the_document(site: Site) {
     let told = |expect| SaveRequest::new(id("a"), TOLD, expect);
     let seen = |saved: pflow_store::Saved| {
         let record = saved.record;
-        (record.name.unwrap_or_default(), record.description.unwrap_or_default(), record.tags.join(","))
+        let text = |field: &Sourced<Option<String>>| field.text().unwrap_or_default().to_owned();
+        (text(&record.name), text(&record.description), record.tags.value().join(","))
     };
     let three = |name: &str, description: &str, tags: &str| (name.into(), description.into(), tags.into());
 
@@ -38,8 +39,10 @@ async fn given_metadata_overrides_the_document(site: Site) {
     let saved = store.save(save("a", "1", Expect::Any)).await.unwrap();
     assert_eq!((saved.record.version.clone(), saved.record.nodes.clone()), (None, vec!["echo".to_owned()]));
     assert_eq!(seen(saved), three("given", "", "x,y"));
-    // A document's own metadata counts.
-    assert_eq!(seen(store.save(told(Expect::Any)).await.unwrap()), three("own", "own", "own"));
+    // A given value counts until it is cleared, also over a document that has the field.
+    assert_eq!(seen(store.save(told(Expect::Any)).await.unwrap()), three("given", "own", "x,y"));
+    let saved = store.save(told(Expect::Any).clear_name().clear_tags()).await.unwrap();
+    assert_eq!(seen(saved), three("own", "own", "own"));
     let saved = store.save(told(Expect::Any).description("given").tags([""; 0])).await.unwrap();
     assert_eq!(seen(saved), three("own", "given", ""));
     let saved = store.save(save("a", "2", Expect::Any)).await.unwrap();
@@ -54,7 +57,13 @@ fn saying(fields: &str, text: &str) -> String {
 }
 
 fn known(record: &VersionRecord) -> (Option<&str>, Option<&str>, String) {
-    (record.name.as_deref(), record.description.as_deref(), record.tags.join(","))
+    (record.name.text(), record.description.text(), record.tags.value().join(","))
+}
+
+/// Returns how many of the fields were given.
+fn given_fields(record: &VersionRecord) -> usize {
+    let texts = [&record.name, &record.description].map(|text| text.given().is_some());
+    texts.into_iter().chain([record.tags.given().is_some()]).filter(|is_given| *is_given).count()
 }
 
 const ALL: &str = r#""name": "own", "description": "own", "tags": ["own"],"#;
@@ -63,12 +72,9 @@ async fn metadata_that_a_document_drops_is_gone(site: Site) {
     let store = site.store().await;
     let request = |fields: &str| SaveRequest::new(id("a"), saying(fields, "1"), Expect::Any);
     let first = store.save(request(ALL)).await.unwrap().record;
-    assert_eq!(
-        (known(&first), first.given.is_nothing()),
-        ((Some("own"), Some("own"), "own".to_owned()), true)
-    );
+    assert_eq!((known(&first), given_fields(&first)), ((Some("own"), Some("own"), "own".to_owned()), 0));
     let dropped = store.save(request("")).await.unwrap().record;
-    assert_eq!((known(&dropped), dropped.given.is_nothing()), ((None, None, String::new()), true));
+    assert_eq!((known(&dropped), given_fields(&dropped)), ((None, None, String::new()), 0));
     assert_eq!(listing(&store, Query::new().tags(["own"])).await.unwrap().workflows.len(), 0);
     // Given metadata survives a deletion and an undelete, and a person's edit without metadata.
     let given = |fields: &str| request(fields).name("given").description("given").tags(["given"]);
@@ -77,12 +83,18 @@ async fn metadata_that_a_document_drops_is_gone(site: Site) {
     store.undelete(ChangeRequest::new(id("a"), Expect::Any)).await.unwrap();
     let kept = store.save(SaveRequest::new(id("a"), saying("", "2"), Expect::Any)).await.unwrap().record;
     assert_eq!(known(&kept), (Some("given"), Some("given"), "given".to_owned()));
-    // A blank field or an empty list means that there is none; null means nothing.
-    let null = request(r#""name": null, "description": null, "tags": null,"#);
-    assert_eq!(known(&store.save(null).await.unwrap().record), known(&kept));
-    let blank = request(r#""name": " ", "description": "", "tags": [],"#);
-    assert_eq!(known(&store.save(blank).await.unwrap().record), (None, None, String::new()));
-    assert_eq!(known(&store.save(request("")).await.unwrap().record), (None, None, String::new()));
+    let cleared = request(ALL).clear_name().clear_description().clear_tags();
+    assert_eq!(
+        known(&store.save(cleared).await.unwrap().record),
+        (Some("own"), Some("own"), "own".to_owned())
+    );
+    // A blank field, an empty list and null mean that there is none.
+    for none in [
+        r#""name": null, "description": null, "tags": null,"#,
+        r#""name": " ", "description": "", "tags": [],"#,
+    ] {
+        assert_eq!(known(&store.save(request(none)).await.unwrap().record), (None, None, String::new()));
+    }
 }
 
 async fn empty_field_removes_given_metadata(site: Site) {
@@ -95,11 +107,13 @@ async fn empty_field_removes_given_metadata(site: Site) {
         assert_eq!((known(&cleared.record), cleared.unchanged), ((None, None, String::new()), false));
         assert!(store.save(none(fields)).await.unwrap().unchanged);
     }
-    // Removing what is not there changes nothing.
-    store.save(request("")).await.unwrap();
-    assert!(store.save(none("")).await.unwrap().unchanged);
+    // That there is none was given, so it counts over a document that has the field.
+    let still = store.save(request(ALL)).await.unwrap();
+    assert_eq!((known(&still.record), given_fields(&still.record)), ((None, None, String::new()), 3));
+    // Clearing what was not given changes nothing.
+    store.save(request(ALL).clear_name().clear_description().clear_tags()).await.unwrap();
+    assert!(store.save(request(ALL).clear_name()).await.unwrap().unchanged);
     // Giving what the document says already is a change: it remains when the document drops it.
-    store.save(request(ALL)).await.unwrap();
     assert!(!store.save(request(ALL).name("own")).await.unwrap().unchanged);
     assert_eq!(known(&store.save(request("")).await.unwrap().record).0, Some("own"));
 }
@@ -127,15 +141,16 @@ async fn merge_keeps_given_metadata_separate(site: Site) {
         (Some("given"), "t", Some("given"), Some("t")),
         (Some("mine"), "t", Some("mine"), Some("t")),
         (None, "", None, None),
-        (None, "own", None, None),
+        (None, "own", Some(""), None),
     ];
     for ([base, theirs, ours], wanted) in saves.into_iter().zip(wanted) {
         store.save(base).await.unwrap();
         store.save(theirs).await.unwrap();
         let record = store.save(ours).await.unwrap().record;
-        let given = record.given.tags.as_ref().map(|tags| tags.join(","));
-        let tags = record.tags.join(",");
-        let seen = (record.name.as_deref(), tags.as_str(), record.given.name.as_deref(), given.as_deref());
+        let given = record.tags.given().map(|tags| tags.join(","));
+        let (tags, name) = (record.tags.value().join(","), record.name.given());
+        let name = name.map(|name| name.as_deref().unwrap_or_default());
+        let seen = (record.name.text(), tags.as_str(), name, given.as_deref());
         assert_eq!(seen, wanted);
         assert_eq!(record.generation, 3);
     }
@@ -168,6 +183,24 @@ async fn limits_are_enforced(site: Site) {
     let longest = new().name("x".repeat(MAX_NAME_BYTES)).tags((0..MAX_TAGS).map(|n| n.to_string()));
     store.save(longest.message("x".repeat(4096))).await.unwrap();
     assert_eq!(listed(&store).await, ["a"]);
+    // Every bound at once, counted as it is written in JSON: the record still fits.
+    let nodes: Vec<_> = (0..99)
+        .map(|n| serde_json::json!({ "id": n.to_string(), "type": format!("{n}{}", "\u{1}".repeat(20)) }))
+        .collect();
+    let document = serde_json::json!({ "version": "\u{1}".repeat(10), "nodes": nodes }).to_string();
+    let tags = (10..72).map(|n| format!("{n}{}", "\u{1}".repeat(10)));
+    let fullest = SaveRequest::new(id("full"), document, Expect::Absent)
+        .name("\u{1}".repeat(MAX_NAME_BYTES / 6))
+        .description("\u{1}".repeat(MAX_DESCRIPTION_BYTES / 6))
+        .tags(tags)
+        .message("\u{1}".repeat(4096 / 6));
+    store.save(fullest.clone()).await.unwrap();
+    let refused = store.save(fullest.message("\u{1}".repeat(4096 / 6 + 1))).await.unwrap_err();
+    assert!(refused.to_string().contains("4098 bytes when it is written in JSON"), "{refused}");
+    let dump = site.dump().await;
+    let (_, object) = dump.iter().find(|(key, _)| key.starts_with("versions/full/")).unwrap();
+    let longest = object.split(|byte| *byte == b'\n').map(<[u8]>::len).max().unwrap();
+    assert!((13_000..=16 * 1024).contains(&longest), "{longest}");
 }
 
 async fn every_record_names_its_parent_by_hash(site: Site) {
@@ -181,15 +214,18 @@ async fn every_record_names_its_parent_by_hash(site: Site) {
 
     let mut parents = Vec::new();
     for (key, bytes) in site.dump().await.into_iter().filter(|(key, _)| key.starts_with("versions/a/")) {
-        let line = bytes.split(|byte| *byte == b'\n').next().unwrap();
+        let mut lines = bytes.splitn(3, |byte| *byte == b'\n');
+        let (envelope, line, content) = (lines.next().unwrap(), lines.next().unwrap(), lines.next().unwrap());
+        let envelope: serde_json::Value = serde_json::from_slice(envelope).unwrap();
         let record: serde_json::Value = serde_json::from_slice(line).unwrap();
-        let record = &record["record"];
+        assert_eq!(envelope["record_bytes"].as_u64().unwrap(), line.len() as u64);
+        assert_eq!(envelope["record_hash"], serde_json::json!(ContentHash::of(line)));
+        assert_eq!((&record["id"], &envelope["content_bytes"]), (&serde_json::json!("a"), &record["size"]));
         let (generation, version_id) = (&record["generation"], record["version_id"].as_str().unwrap());
         let number = generation.as_u64().unwrap();
         assert_eq!(key, format!("versions/a/{number:012}-{version_id}"));
         assert_eq!(record["parents"], serde_json::json!(parents));
         assert_eq!(record["created"], serde_json::json!(began));
-        let content = &bytes[line.len() + 1..];
         let (author, message, text) = match number {
             1 => ("tester@host-1", serde_json::json!("first"), plan("1")),
             2 => ("tester@host-1", serde_json::Value::Null, String::new()),

@@ -1,10 +1,9 @@
 //! Data that a newer program wrote is kept and reported, and never treated as damaged or lost.
 
-use pflow_store::{
-    ChangeRequest, Error, ErrorKind, Expect, LeaseRequest, Query, document::ContentHash, health::Severity,
-};
+use pflow_store::{ChangeRequest, Error, ErrorKind, Expect, LeaseRequest, Query, health::Severity};
 use pflow_testkit::{
-    Site, damaged, every_backend, generations, id, listed, listing, notices, resealed, save, sealed_line,
+    Site, VersionParts, damaged, every_backend, generations, id, listed, listing, notices, resealed, save,
+    version_object,
 };
 use serde_json::Value;
 use std::{sync::Arc, time::Duration};
@@ -34,9 +33,8 @@ async fn write_as_markdown(site: &Site) {
     let key = site.only_key(&format!("versions/a/{generation:012}-")).await;
     let text = String::from_utf8(site.get(&key).await.unwrap().to_vec()).unwrap();
     let version = resealed(&key, text.replacen("application/json", MARKDOWN, 1).into());
-    let line = version.split(|byte| *byte == b'\n').next().unwrap();
     current["record"]["media_type"] = MARKDOWN.into();
-    current["record_hash"] = ContentHash::of(line).to_string().into();
+    current["record_hash"] = VersionParts::of(&version).unwrap().record_hash().to_string().into();
     site.put_raw(&key, version).await;
     site.put(HEAD, format!("{head}\n")).await;
     site.remove("workflows/a/workflow.json").await;
@@ -104,15 +102,13 @@ async fn old_version_of_an_unknown_media_type_is_refused(site: Site) {
     };
     for deleted in [false, true] {
         let record = record(deleted);
-        let line =
-            sealed_line(&serde_json::json!({ "format": "pflow-version/1", "id": "a", "record": record }));
-        let record_hash = ContentHash::of(line.trim_end().as_bytes()).to_string();
-        let content = if deleted { String::new() } else { pflow_testkit::plan("1") };
+        let content = pflow_testkit::plan("1");
+        let object = version_object(&record, (!deleted).then_some(content.as_str()));
         head["current"] = serde_json::json!({
-            "record": record, "record_hash": record_hash, "jumps": [],
+            "record": record, "record_hash": object.record_hash(), "jumps": [],
         });
         let key = "versions/a/000000000002-01hm6aqh20kyyrptxv1pa56rkz";
-        site.put_raw(key, format!("{line}{content}")).await;
+        site.put_raw(key, object.object()).await;
         site.put(HEAD, format!("{head}\n")).await;
         let other = site.other_store(2).await;
         if deleted {

@@ -144,7 +144,7 @@ async fn index_is_not_rebuilt_without_a_newer_workflow(site: Site) {
     let store = site.store().await;
     store.save(save("a", "1", Expect::Absent)).await.unwrap();
     store.save(save("b", "1", Expect::Absent)).await.unwrap();
-    site.put("workflows/a/metadata.json", r#"{"format":"pflow-head/2"}"#).await;
+    site.put("workflows/a/metadata.json", r#"{"format":"pflow-head/2","checksum":""}"#).await;
     let before = site.get("ops/checkpoint").await;
     assert_eq!(store.reindex().await.unwrap_err().kind(), ErrorKind::Incompatible);
     assert_eq!(site.get("ops/checkpoint").await, before);

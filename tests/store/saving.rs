@@ -80,8 +80,8 @@ async fn delete_hides_and_undelete_restores(site: Site) {
     assert_eq!((again.unchanged, again.generation), (true, 2));
 
     let back = store.undelete(ChangeRequest::new(id("a"), Expect::Generation(2))).await.unwrap();
-    assert_eq!((back.generation, back.record.name.as_deref()), (3, Some("Name")));
-    assert_eq!(back.record.tags, ["t"]);
+    assert_eq!((back.generation, back.record.name.text()), (3, Some("Name")));
+    assert_eq!(back.record.tags.value()[..], ["t".to_owned()]);
     assert_eq!(store.load(&id("a")).await.unwrap().content, plan("1"));
     assert_eq!(site.get("workflows/a/workflow.json").await.unwrap(), plan("1"));
     assert_eq!(generations(&store).await, ["a@3"]);
@@ -97,7 +97,7 @@ async fn save_over_a_deletion_continues_the_history(site: Site) {
     assert_eq!((saved.generation, saved.unchanged), (3, false));
     assert_eq!(saved.record.parents[0].generation, 2);
     assert_eq!(
-        (saved.record.name, saved.record.tags.len()),
+        (saved.record.name.text(), saved.record.tags.value().len()),
         (None, 0),
         "a deletion ends what was said of it"
     );

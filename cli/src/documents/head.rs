@@ -1,5 +1,5 @@
 use chrono::{DateTime, Utc};
-use pflow_store::format::{Current, Given, Head, Lease, VersionRecord, VersionRef};
+use pflow_store::format::{Current, Head, Lease, VersionRecord, VersionRef};
 use serde::Serialize;
 
 /// A workflow without its content, as `show` prints it.
@@ -37,8 +37,8 @@ struct ShownVersion<'a> {
     name: Option<&'a str>,
     description: Option<&'a str>,
     tags: &'a [String],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    given: Option<ShownGiven<'a>>,
+    /// Which of `name`, `description` and `tags` were given beside the document. The others are derived from it.
+    given: Vec<&'static str>,
     /// The types of its nodes, each once.
     nodes: &'a [String],
     /// What the document calls its version.
@@ -59,18 +59,6 @@ struct Parent<'a> {
     generation: u64,
     version_id: &'a str,
     record_hash: String,
-}
-
-/// What a person gave beside the document.
-#[derive(Debug, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-struct ShownGiven<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    description: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tags: Option<&'a [String]>,
 }
 
 /// The lease that the head has, live or stale.
@@ -122,10 +110,10 @@ impl<'a> ShownVersion<'a> {
             hash: record.hash.map(|hash| hash.to_string()),
             size: record.size,
             media_type: record.media_type.as_str(),
-            name: record.name.as_deref(),
-            description: record.description.as_deref(),
-            tags: &record.tags,
-            given: (!record.given.is_nothing()).then(|| ShownGiven::of(&record.given)),
+            name: record.name.text(),
+            description: record.description.text(),
+            tags: record.tags.value(),
+            given: given(record),
             nodes: &record.nodes,
             version: record.version.as_deref(),
             created: record.created,
@@ -147,14 +135,13 @@ impl<'a> Parent<'a> {
     }
 }
 
-impl<'a> ShownGiven<'a> {
-    fn of(given: &'a Given) -> Self {
-        Self {
-            name: given.name.as_deref(),
-            description: given.description.as_deref(),
-            tags: given.tags.as_deref(),
-        }
-    }
+fn given(record: &VersionRecord) -> Vec<&'static str> {
+    let fields = [
+        ("name", record.name.given().is_some()),
+        ("description", record.description.given().is_some()),
+        ("tags", record.tags.given().is_some()),
+    ];
+    fields.into_iter().filter(|(_, is_given)| *is_given).map(|(name, _)| name).collect()
 }
 
 impl<'a> ShownLease<'a> {

@@ -1,7 +1,7 @@
 use super::plan::Basis;
 use crate::{
     document::{ContentHash, Document},
-    format::{Given, LeaseId, Operation},
+    format::{LeaseId, Operation, SourcedFields},
     store::copy::CopyState,
 };
 
@@ -26,9 +26,8 @@ pub(crate) struct Agreed {
 #[derive(Debug, Clone)]
 pub(crate) struct Instead {
     pub(crate) document: Document,
-    /// The exact metadata given beside the document; none: what was given before, as for any save that gives
-    /// nothing.
-    pub(crate) given: Option<Given>,
+    /// The exact fields; none: those that were given before stay, as for any save that gives nothing.
+    pub(crate) fields: Option<SourcedFields>,
     pub(crate) operation: Operation,
     /// The edit that the document contains, by the hash of the whole file.
     pub(crate) of_edit: Option<ContentHash>,

@@ -14,7 +14,7 @@ use crate::{
     Error, NoContent, Result,
     conflict::{ChangeKind, Conflict, Goal},
     document::{ContentHash, MediaType},
-    format::{Given, Head, Lease, MAX_GENERATION, Operation, VersionRecord, keys},
+    format::{FieldChanges, Head, Lease, MAX_GENERATION, Operation, VersionRecord, keys},
     repo::unreadable,
 };
 
@@ -165,8 +165,9 @@ fn next(request: &Request, goal: &Goal, agreed: &Agreed, basis: &Basis, author: 
         some => some,
     };
     let Some(wanted) = wanted else { return Ok(Next { version: None, kept: None }) };
-    let given = before.map(|before| &before.given);
-    let adopted = Described { operation: Operation::ADOPT, ..describe(edit, &Given::default(), given) };
+    let fields = before.map(VersionRecord::sourced_fields);
+    let adopted = describe(edit, &FieldChanges::default(), fields.as_ref());
+    let adopted = Described { operation: Operation::ADOPT, ..adopted };
     let kept = draft((adopted, edit.bytes().clone()), 1, Some(VersionRecord::KEPT.to_owned()))?;
     let version = draft(wanted, 2, request.message.clone())?;
     Ok(Next { version: Some(version), kept: Some(kept) })
@@ -203,17 +204,19 @@ fn wanted(goal: &Goal, agreed: &Agreed, basis: &Basis) -> Result<Option<Content>
 
 /// Returns the document to save, if the change saves one.
 fn saved(goal: &Goal, agreed: &Agreed, basis: &Basis) -> Option<Content> {
-    let before = basis.stored.head.live().map(|current| &current.record.given);
+    let before = basis.stored.head.live().map(|current| current.record.sourced_fields());
     if let Some(instead) = agreed.instead(basis) {
-        let described = match &instead.given {
-            Some(given) => describe_exactly(&instead.document, given.clone()),
-            None => describe(&instead.document, &Given::default(), before),
+        let described = match &instead.fields {
+            Some(fields) => describe_exactly(&instead.document, fields.clone()),
+            None => describe(&instead.document, &FieldChanges::default(), before.as_ref()),
         };
         let described = Described { operation: instead.operation.clone(), ..described };
         return Some((described, instead.document.bytes().clone()));
     }
     match goal {
-        Goal::Save { document, given } => Some((describe(document, given, before), document.bytes().clone())),
+        Goal::Save { document, fields } => {
+            Some((describe(document, fields, before.as_ref()), document.bytes().clone()))
+        }
         Goal::Delete | Goal::Undelete => None,
     }
 }

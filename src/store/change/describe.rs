@@ -2,7 +2,7 @@
 
 use crate::{
     document::{ContentHash, Document},
-    format::{Given, Operation, StoredMediaType, VersionRecord},
+    format::{FieldChanges, Operation, SourcedFields, StoredMediaType, VersionRecord},
 };
 
 /// The metadata of a version's content.
@@ -13,10 +13,7 @@ pub(crate) struct Described {
     pub(crate) hash: Option<ContentHash>,
     pub(crate) size: u64,
     pub(crate) media_type: StoredMediaType,
-    pub(crate) name: Option<String>,
-    pub(crate) description: Option<String>,
-    pub(crate) tags: Vec<String>,
-    pub(crate) given: Given,
+    pub(crate) fields: SourcedFields,
     pub(crate) nodes: Vec<String>,
     pub(crate) version: Option<String>,
 }
@@ -24,20 +21,9 @@ pub(crate) struct Described {
 impl Described {
     /// Returns the metadata in a version record.
     pub(crate) fn of(record: &VersionRecord) -> Self {
-        let VersionRecord {
-            operation,
-            hash,
-            size,
-            media_type,
-            name,
-            description,
-            tags,
-            given,
-            nodes,
-            version,
-            ..
-        } = record.clone();
-        Self { operation, hash, size, media_type, name, description, tags, given, nodes, version }
+        let fields = record.sourced_fields();
+        let VersionRecord { operation, hash, size, media_type, nodes, version, .. } = record.clone();
+        Self { operation, hash, size, media_type, fields, nodes, version }
     }
 
     /// Returns the deletion of a workflow with this metadata.
@@ -52,37 +38,46 @@ impl Described {
     /// Whether saving this over `current` changes nothing: not the content, not the metadata, and not where
     /// the metadata comes from.
     pub(crate) fn says_the_same_as(&self, current: &VersionRecord) -> bool {
-        (self.hash, &self.media_type, &self.given) == (current.hash, &current.media_type, &current.given)
-            && (&self.name, &self.description, &self.tags)
-                == (&current.name, &current.description, &current.tags)
+        (self.hash, &self.media_type) == (current.hash, &current.media_type)
+            && self.fields == current.sourced_fields()
     }
 }
 
-/// Describes a document that is saved over a version with the given metadata `before`, with the metadata that
-/// the caller gives now.
-pub(super) fn describe(document: &Document, given: &Given, before: Option<&Given>) -> Described {
-    describe_exactly(document, given.carried(document.metadata(), before))
+/// Describes a document that is saved with these changes of its fields over a version that has the fields
+/// `before`.
+pub(super) fn describe(
+    document: &Document,
+    changes: &FieldChanges,
+    before: Option<&SourcedFields>,
+) -> Described {
+    let own = document.metadata();
+    describe_exactly(
+        document,
+        SourcedFields {
+            name: changes.name.over(own.name.clone(), before.map(|it| &it.name)),
+            description: changes.description.over(own.description.clone(), before.map(|it| &it.description)),
+            tags: changes.tags.over(own.tags.clone(), before.map(|it| &it.tags)),
+        },
+    )
 }
 
-/// Describes a document with exactly this given metadata, whether it is given now or was given before.
+/// Describes a document with these fields. The value of a derived one is that of the document.
 ///
-/// Invariant: each field of a record is the given value, or else the document's own. So a record shows where
-/// each field comes from, and a field that the document drops is gone.
-pub(super) fn describe_exactly(document: &Document, given: Given) -> Described {
+/// Invariant: each field of a record is a given value, or else the document's own. So a field that the
+/// document drops is gone.
+pub(super) fn describe_exactly(document: &Document, fields: SourcedFields) -> Described {
     let own = document.metadata().clone();
-    let text =
-        |given: &Option<String>, own: Option<String>| given.clone().or(own).filter(|text| !text.is_empty());
-    let (name, description) = (text(&given.name, own.name), text(&given.description, own.description));
-    let tags = given.tags.clone().unwrap_or(own.tags);
+    let fields = SourcedFields {
+        name: fields.name.or_derived(own.name),
+        description: fields.description.or_derived(own.description),
+        tags: fields.tags.or_derived(own.tags),
+    };
     Described {
         operation: Operation::SAVE,
         hash: Some(document.hash()),
         size: document.size(),
         media_type: document.media_type().into(),
-        name,
-        description,
-        tags,
-        given,
+        fields,
         nodes: own.nodes,
         version: own.version,
     }

@@ -96,7 +96,7 @@ impl Node<Change, Error> for KeepEdit {
         match edit {
             Edit::Usable(document) if takes => {
                 let of_edit = Some(document.hash());
-                let instead = Instead { document, given: None, operation: Operation::ADOPT, of_edit };
+                let instead = Instead { document, fields: None, operation: Operation::ADOPT, of_edit };
                 change.consent.agree_to(&met.basis, Some(instead), None);
                 change.resolved.how = Some(How::Theirs);
             }

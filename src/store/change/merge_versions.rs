@@ -13,9 +13,9 @@ use super::{
 use crate::{
     Error, Result, blocking,
     conflict::{Case, Goal, How, Obstacle},
-    document::{Document, DocumentError, Limits, Metadata, Strictness},
+    document::{Document, DocumentError, Limits, Strictness},
     flow::{Action, Node, Visit},
-    format::{Given, Operation, StoredVersion, VersionRecord},
+    format::{FieldChanges, Operation, SourcedFields, StoredVersion, VersionRecord},
     merge::{self, Merge, merge_fields},
 };
 
@@ -30,7 +30,7 @@ pub(super) struct Sides {
     met: Arc<Met>,
     case: Case,
     ours: Arc<Document>,
-    given: Given,
+    fields: FieldChanges,
     edit: Option<Sought>,
     limits: Limits,
 }
@@ -47,7 +47,7 @@ pub(super) enum MergeOutcome {
 /// The merge result, and the edit that it contains.
 pub(super) struct Merged {
     document: Document,
-    given: Given,
+    fields: SourcedFields,
     edit: Option<Document>,
 }
 
@@ -67,15 +67,15 @@ impl Node<Change, Error> for MergeVersions {
         let limits = change.shared.settings.limits;
         change.input(self.name(), |phase| {
             let ChangePhase::Merging(met) = phase else { return None };
-            let Goal::Save { document, given } = &met.goal else { return None };
+            let Goal::Save { document, fields } = &met.goal else { return None };
             let case = Case::new(Arc::new(change.shared.objects.clone()), question(change, met));
-            let (ours, given, edit) = (Arc::clone(document), given.clone(), Sought::of(change, met));
-            Some(Sides { met: Arc::clone(met), case, ours, given, edit, limits })
+            let (ours, fields, edit) = (Arc::clone(document), fields.clone(), Sought::of(change, met));
+            Some(Sides { met: Arc::clone(met), case, ours, fields, edit, limits })
         })
     }
 
     async fn exec(&self, sides: &Sides, _: Visit<'_>) -> Result<MergeOutcome> {
-        let Sides { case, ours, given, edit, limits, .. } = sides;
+        let Sides { case, ours, fields, edit, limits, .. } = sides;
         let edit = match edit {
             None => None,
             Some(sought) => match sought.read().await? {
@@ -98,7 +98,7 @@ impl Node<Change, Error> for MergeVersions {
             (None, Some(current)) => Theirs::Version(case.theirs_version(current).await?),
             (None, None) => return Ok(MergeOutcome::Blocked(Obstacle::Deletion)),
         };
-        let work = Work { base, ours: Arc::clone(ours), given: given.clone(), theirs, limits: *limits };
+        let work = Work { base, ours: Arc::clone(ours), changes: fields.clone(), theirs, limits: *limits };
         blocking::on_compared(work.size(), move || work.done()).await
     }
 
@@ -122,9 +122,9 @@ impl Node<Change, Error> for MergeVersions {
                 return Ok(actions::TAKE_THEIRS);
             }
             MergeOutcome::Merged(merged) => {
-                let Merged { document, given, edit } = *merged;
+                let Merged { document, fields, edit } = *merged;
                 let of_edit = edit.as_ref().map(Document::hash);
-                let instead = Instead { document, given: Some(given), operation: Operation::SAVE, of_edit };
+                let instead = Instead { document, fields: Some(fields), operation: Operation::SAVE, of_edit };
                 change.consent.agree_to(&met.basis, Some(instead), edit);
                 change.resolved.how = Some(How::Merged);
             }
@@ -143,7 +143,7 @@ enum Theirs {
 struct Work {
     base: Option<StoredVersion>,
     ours: Arc<Document>,
-    given: Given,
+    changes: FieldChanges,
     theirs: Theirs,
     limits: Limits,
 }
@@ -169,9 +169,10 @@ impl Work {
     }
 
     fn merged(self) -> std::result::Result<MergeOutcome, DocumentError> {
-        let Self { base, ours, given, theirs, limits } = self;
+        let Self { base, ours, changes, theirs, limits } = self;
         let read = |content: &Bytes| Document::parse(content.clone(), &limits.strictness(Strictness::Plain));
         let base_record = base.as_ref().map(|base| &base.record).filter(|record| !record.deleted);
+        let base_fields = base_record.map(VersionRecord::sourced_fields);
         let base_document = base.as_ref().and_then(|base| base.content.as_ref()).map(read).transpose()?;
         let (theirs, their, edit) = match theirs {
             Theirs::Version(StoredVersion { record, content: Some(content), .. }) => {
@@ -179,8 +180,9 @@ impl Work {
             }
             Theirs::Version(_) => {
                 // They deleted the workflow. If ours equals what they deleted, the result is the deletion.
-                let same = base_record
-                    .is_some_and(|base| describe(&ours, &given, Some(&base.given)).says_the_same_as(base));
+                let same = base_record.is_some_and(|base| {
+                    describe(&ours, &changes, base_fields.as_ref()).says_the_same_as(base)
+                });
                 return Ok(if same {
                     MergeOutcome::Theirs
                 } else {
@@ -189,14 +191,13 @@ impl Work {
             }
             Theirs::Edit { document, before } => {
                 let before = before.filter(|before| !before.deleted);
-                let before = before.as_ref().map(|before| &before.given);
-                let described = describe(&document, &Given::default(), before);
+                let before = before.as_ref().map(VersionRecord::sourced_fields);
+                let described = describe(&document, &FieldChanges::default(), before.as_ref());
                 (document.clone(), described, Some(document))
             }
         };
-        let our = describe(&ours, &given, Some(base_record.map_or(&their.given, |base| &base.given)));
-        let base_said = base_record.map(|base| said(&Described::of(base)));
-        let fields = merge_fields(base_said.as_ref(), &said(&our), &said(&their));
+        let our = describe(&ours, &changes, Some(base_fields.as_ref().unwrap_or(&their.fields)));
+        let fields = merge_fields(base_fields.as_ref(), &our.fields, &their.fields);
         let document = merge::merge(base_document.as_ref(), &ours, &theirs, &limits);
         let (document, fields) = match (document, fields) {
             (Merge::Clean(document), Ok(fields)) => (document, fields),
@@ -216,48 +217,6 @@ impl Work {
                 return Ok(MergeOutcome::Blocked(Obstacle::Overlaps(overlaps)));
             }
         };
-        let before = base_record.map(|base| base.given.clone()).unwrap_or_default();
-        let given = given_after(&before, &our.given, &their.given, fields, document.metadata());
-        Ok(MergeOutcome::Merged(Box::new(Merged { document, given, edit })))
+        Ok(MergeOutcome::Merged(Box::new(Merged { document, fields, edit })))
     }
-}
-
-/// Returns the metadata fields of a version.
-fn said(record: &Described) -> merge::Fields {
-    merge::Fields {
-        name: record.name.clone(),
-        description: record.description.clone(),
-        tags: record.tags.clone(),
-    }
-}
-
-/// Returns the metadata to give beside a merged document, so that its description has the merged `fields`.
-/// For each field this is the merge of what was given, if that results in the merged field, and else the
-/// merged field itself. So a field that both sides take from the document still comes from the document.
-fn given_after(base: &Given, ours: &Given, theirs: &Given, fields: merge::Fields, own: &Metadata) -> Given {
-    let name = field(
-        [&base.name, &ours.name, &theirs.name],
-        fields.name.unwrap_or_default(),
-        own.name.clone().unwrap_or_default(),
-    );
-    let description = field(
-        [&base.description, &ours.description, &theirs.description],
-        fields.description.unwrap_or_default(),
-        own.description.clone().unwrap_or_default(),
-    );
-    let tags = field([&base.tags, &ours.tags, &theirs.tags], fields.tags, own.tags.clone());
-    Given { name, description, tags }
-}
-
-/// Returns one field of it, from what the base, ours and theirs give, the merged field, and the value in the
-/// merged document. Empty means not set.
-fn field<T: Clone + PartialEq>([base, ours, theirs]: [&Option<T>; 3], merged: T, own: T) -> Option<T> {
-    let given = if ours == theirs || theirs == base {
-        ours.clone()
-    } else if ours == base {
-        theirs.clone()
-    } else {
-        Some(merged.clone())
-    };
-    if *given.as_ref().unwrap_or(&own) == merged { given } else { Some(merged) }
 }

@@ -8,7 +8,7 @@ use crate::{
     conflict::Goal,
     document::{Document, DocumentError, Limits},
     flow::{Action, Node, Visit},
-    format::Given,
+    format::FieldChanges,
 };
 
 /// Parses the document.
@@ -26,7 +26,7 @@ pub(super) async fn parse(
 }
 
 impl Node<Change, Error> for StorageOperation {
-    type Prep = (Bytes, Given, Limits);
+    type Prep = (Bytes, FieldChanges, Limits);
     type Exec = std::result::Result<Document, DocumentError>;
 
     fn name(&self) -> &str {
@@ -40,7 +40,7 @@ impl Node<Change, Error> for StorageOperation {
     async fn prep(&self, change: &Change, _: Visit<'_>) -> Result<Self::Prep> {
         let limits = change.shared.settings.limits;
         change.input(self.name(), |phase| match phase {
-            ChangePhase::Unread { content, given } => Some((content.clone(), given.clone(), limits)),
+            ChangePhase::Unread { content, fields } => Some((content.clone(), fields.clone(), limits)),
             _ => None,
         })
     }
@@ -52,14 +52,14 @@ impl Node<Change, Error> for StorageOperation {
     async fn post(
         &self,
         change: &mut Change,
-        (_, given, _): Self::Prep,
+        (_, fields, _): Self::Prep,
         parsed: Self::Exec,
         _: Visit<'_>,
     ) -> Result<Action> {
         // JSON that is not a workflow is reported by ValidateData.
         let is_json = matches!(parsed, Ok(_) | Err(DocumentError::Invalid { .. }));
         change.phase = match parsed {
-            Ok(document) => ChangePhase::Open(Goal::Save { document: Arc::new(document), given }),
+            Ok(document) => ChangePhase::Open(Goal::Save { document: Arc::new(document), fields }),
             Err(refusal) => ChangePhase::Refused(refusal),
         };
         Ok(if is_json { Action::DEFAULT } else { actions::PARSE_ERROR })

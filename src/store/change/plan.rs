@@ -3,7 +3,7 @@ use chrono::{DateTime, Utc};
 
 use super::describe::Described;
 use crate::{
-    format::{Lease, StoredVersion, VersionId, VersionRecord, VersionRef},
+    format::{Lease, SourcedFields, StoredVersion, VersionId, VersionRecord, VersionRef, WorkflowId},
     lease::Standing,
     lock::LeaseClaim,
     repo::StoredHead,
@@ -61,12 +61,18 @@ pub(crate) struct Draft {
 
 impl Draft {
     /// Returns the record for one attempt, before it is placed in its chain.
-    pub(crate) fn record(&self, version_id: VersionId, parents: Vec<VersionRef>) -> VersionRecord {
+    pub(crate) fn record(
+        &self,
+        id: &WorkflowId,
+        version_id: VersionId,
+        parents: Vec<VersionRef>,
+    ) -> VersionRecord {
         let Self { generation, described, created, modified, author, message, content: _ } = self.clone();
         let deleted = described.is_deletion();
-        let Described { operation, hash, size, media_type, name, description, tags, given, nodes, version } =
-            described;
+        let Described { operation, hash, size, media_type, fields, nodes, version } = described;
+        let SourcedFields { name, description, tags } = fields;
         VersionRecord {
+            id: id.clone(),
             generation,
             version_id,
             operation,
@@ -76,10 +82,10 @@ impl Draft {
             hash,
             size,
             media_type,
+            body: None,
             name,
             description,
             tags,
-            given,
             nodes,
             version,
             created,

@@ -210,8 +210,8 @@ fn follow(change: &mut Change, met: Arc<Met>, resolution: &Resolution) -> Result
 /// Whether the numbered workflow already has exactly the version that the change would create: content and
 /// metadata.
 fn is_kept(keeps: &Keeps, met: &Met) -> bool {
-    let (Keeps::Numbered { .. }, Goal::Save { document, given }) = (keeps, &met.goal) else { return false };
-    let created = describe(document, given, None);
+    let (Keeps::Numbered { .. }, Goal::Save { document, fields }) = (keeps, &met.goal) else { return false };
+    let created = describe(document, fields, None);
     met.basis.stored.head.live().is_some_and(|current| created.says_the_same_as(&current.record))
 }
 
@@ -221,9 +221,10 @@ fn elsewhere(change: &mut Change, met: &Met, named: Option<WorkflowId>) -> Resul
     let mut goal = met.goal.clone();
     let (instead_of, number) = match &change.consent.keeps {
         Keeps::InPlace => {
-            if let Goal::Save { document, given } = &mut goal {
-                let before = met.basis.stored.head.live().map(|current| &current.record.given);
-                *given = given.carried(document.metadata(), before);
+            if let Goal::Save { fields, .. } = &mut goal
+                && let Some(current) = met.basis.stored.head.live()
+            {
+                *fields = fields.carrying(&current.record.sourced_fields());
             }
             (change.request.id.clone(), 0)
         }

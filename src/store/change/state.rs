@@ -13,7 +13,7 @@ use crate::{
     Error, Result,
     conflict::{Conflict, Goal, How, Obstacle, Resolved},
     document::{Document, DocumentError},
-    format::{Given, Head, Lease, WorkflowId},
+    format::{FieldChanges, Head, Lease, WorkflowId},
     register::Tries,
     store::Shared,
 };
@@ -35,7 +35,7 @@ pub(crate) struct Change {
 /// The result of one node, with all that the next one needs of it.
 pub(super) enum ChangePhase {
     /// The document has to be parsed.
-    Unread { content: Bytes, given: Given },
+    Unread { content: Bytes, fields: FieldChanges },
     /// The document was refused.
     Refused(DocumentError),
     /// The goal has to be compared with the stored state.
@@ -144,7 +144,7 @@ impl Met {
 impl Change {
     pub(crate) fn new(shared: Arc<Shared>, request: Request, task: Task) -> Self {
         let phase = match task {
-            Task::Save { document: content, given } => ChangePhase::Unread { content, given },
+            Task::Save { document: content, fields } => ChangePhase::Unread { content, fields },
             Task::Delete => ChangePhase::Open(Goal::Delete),
             Task::Undelete => ChangePhase::Open(Goal::Undelete),
         };

@@ -239,11 +239,11 @@ fn with_version(shared: &Shared, plan: &Plan) -> Result<(Head, Vec<Operation>)> 
         let version_id = version_id.map_err(|source| unreadable(&keys::head(&head.id), source))?;
         let parents = head.current.iter().map(Current::reference).collect();
         let place = ChainPlace::above(head.current.as_ref());
-        let record = draft.record(version_id, parents).placed(&place);
+        let record = draft.record(&head.id, version_id, parents).placed(&place);
         let key = keys::version(&head.id, record.generation, &record.version_id);
         let pending = keys::pending(&head.id, record.generation, &record.version_id);
         let (object, record_hash) =
-            record.encode(&head.id, &draft.content).map_err(|source| unreadable(&key, source))?;
+            record.encode(&draft.content).map_err(|source| unreadable(&key, source))?;
         shared.objects.remember_record(&record, record_hash);
         head.current = Some(Current::placed(record, record_hash, place));
         let put = |(key, bytes)| Operation::put(key, bytes).absent().fresh();

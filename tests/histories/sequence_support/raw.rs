@@ -4,7 +4,7 @@ use bytes::Bytes;
 use pflow_store::document::ContentHash;
 use serde_json::{Value, json};
 
-use pflow_testkit::plan;
+use pflow_testkit::{VersionParts, plan, version_object};
 
 /// A version that was never saved by the store.
 pub(crate) struct RawVersion {
@@ -61,9 +61,8 @@ pub(crate) fn parent(head: &Bytes) -> Option<Value> {
 
 /// The keys of the parents of a version.
 pub(crate) fn parent_keys(version: &Bytes) -> Vec<String> {
-    let line = version.split(|byte| *byte == b'\n').next().unwrap();
-    let told: Value = serde_json::from_slice(line).unwrap();
-    told["record"]["parents"].as_array().unwrap().iter().map(key_of).collect()
+    let told = VersionParts::of(version).unwrap().fields();
+    told["parents"].as_array().unwrap().iter().map(key_of).collect()
 }
 
 /// The depth of the current version.
@@ -91,12 +90,12 @@ pub(crate) fn version(head: &Bytes, text: &str, number: usize, parents: &[Value]
     record["message"] = Value::Null;
     record["hash"] = ContentHash::of(content.as_bytes()).to_string().into();
     record["size"] = content.len().into();
-    let line = sealed_like(head, json!({ "format": "pflow-version/1", "id": "a", "record": record }));
-    let record_hash = ContentHash::of(line.as_bytes()).to_string();
+    let object = version_object(&record, Some(&content));
+    let record_hash = object.record_hash().to_string();
     RawVersion {
         key: format!("versions/a/{generation:012}-{version_id}"),
         pending: format!("ops/pending/a.{generation:012}.{version_id}"),
-        bytes: format!("{line}\n{content}").into(),
+        bytes: object.object(),
         reference: json!({ "generation": generation, "version_id": version_id, "record_hash": record_hash }),
         record,
     }

@@ -6,7 +6,7 @@ use pflow_store::{
 };
 use serde_json::Value;
 
-use super::{Site, id};
+use super::{Site, VersionParts, id};
 
 /// Returns every version that the operation history names, newest segment first, as
 /// `id@generation-version_id`.
@@ -60,11 +60,11 @@ pub async fn chain(store: &Store, workflow: &str) -> Vec<String> {
     while let Some((generation, version_id)) = next {
         let key = Key::parse(format!("versions/{workflow}/{generation:012}-{version_id}")).unwrap();
         let object = store.backend().get(&key).await.unwrap().unwrap_or_else(|| panic!("{key} is not there"));
-        let line = object.bytes.iter().position(|byte| *byte == b'\n').unwrap();
-        let told: Value = serde_json::from_slice(&object.bytes[..line]).unwrap();
-        texts.push(String::from_utf8(object.bytes[line + 1..].to_vec()).unwrap());
-        let parent = told["record"]["parents"].get(0);
-        next = parent
+        let version = VersionParts::of(&object.bytes).unwrap();
+        texts.push(String::from_utf8(version.content.to_vec()).unwrap());
+        let told = version.fields();
+        next = told["parents"]
+            .get(0)
             .map(|it| (it["generation"].as_u64().unwrap(), it["version_id"].as_str().unwrap().to_owned()));
     }
     texts.reverse();

@@ -33,7 +33,7 @@ pub use bucket::{BucketServer, external};
 pub use hasty::Hasty;
 pub use history::{chain, history, history_lines, unnamed_parts, versions};
 pub use layers::{Fault, Left, Log, Probe, Remote, Server, Staged};
-pub use seal::{config_checksum, resealed, sealed_line};
+pub use seal::{VersionParts, config_checksum, resealed, sealed_line, version_object};
 pub use site::{Kind, Site, damaged, everything, generations, listed, listing, notices};
 
 /// The seed of all random choices of a test: always the same unless `PFLOW_TEST_SEED` sets another one.

@@ -8,15 +8,80 @@ use serde_json::{Map, Value, json};
 /// unchanged. A line with a valid checksum is not rewritten: another order of its fields would change the
 /// hash that other objects refer to.
 pub fn resealed(key: &str, bytes: Bytes) -> Bytes {
-    // A version is a line followed by its content.
-    if key.starts_with("versions/")
-        && let Some(end) = bytes.iter().position(|byte| *byte == b'\n')
-    {
-        let line = resealed_document(key, bytes.slice(..end));
-        let line = line.strip_suffix(b"\n").unwrap_or(&line);
-        return [line, b"\n", bytes.slice(end + 1..).as_ref()].concat().into();
+    if key.starts_with("versions/") {
+        return resealed_version(&bytes).unwrap_or(bytes);
     }
     resealed_document(key, bytes)
+}
+
+/// A version object in its parts.
+#[derive(Debug, Clone)]
+pub struct VersionParts {
+    /// The fields of the envelope without its checksum.
+    pub envelope: Map<String, Value>,
+    /// The record as it is stored.
+    pub record: Vec<u8>,
+    /// The content behind it.
+    pub content: Bytes,
+}
+
+impl VersionParts {
+    /// Takes a version object apart, whatever its checksums say; none if it does not have two lines of which
+    /// the first is JSON.
+    pub fn of(object: &Bytes) -> Option<Self> {
+        let mut lines = object.splitn(3, |byte| *byte == b'\n');
+        let (envelope, record, content) = (lines.next()?, lines.next()?, lines.next()?);
+        let mut envelope: Map<String, Value> = serde_json::from_slice(envelope).ok()?;
+        envelope.remove("crc32c");
+        Some(Self { envelope, record: record.to_vec(), content: object.slice_ref(content) })
+    }
+
+    /// Returns the fields of the record.
+    pub fn fields(&self) -> Value {
+        serde_json::from_slice(&self.record).unwrap()
+    }
+
+    /// The hash by which other records name this version.
+    pub fn record_hash(&self) -> ContentHash {
+        ContentHash::of(&self.record)
+    }
+
+    /// The object with an envelope that fits its record.
+    pub fn object(mut self) -> Bytes {
+        self.envelope.insert("record_bytes".to_owned(), self.record.len().into());
+        self.envelope.insert("record_hash".to_owned(), self.record_hash().to_string().into());
+        let line = Value::Object(self.envelope).to_string();
+        let line = line.strip_suffix('}').unwrap().to_owned()
+            + &format!(",\"crc32c\":\"{:08x}\"}}\n", crc32c(line.as_bytes()));
+        [line.as_bytes(), &self.record, b"\n", &self.content].concat().into()
+    }
+}
+
+/// A version object of this record with this content, or without a content for a deletion.
+pub fn version_object(record: &Value, content: Option<&str>) -> VersionParts {
+    let (place, bytes) = (if content.is_some() { "inline" } else { "none" }, content.unwrap_or_default());
+    let envelope = json!({ "format": "pflow-version/1", "content": place, "content_bytes": bytes.len() });
+    let Value::Object(envelope) = envelope else { unreachable!() };
+    let content = Bytes::copy_from_slice(bytes.as_bytes());
+    VersionParts { envelope, record: record.to_string().into_bytes(), content }
+}
+
+fn resealed_version(object: &Bytes) -> Option<Bytes> {
+    let parts = VersionParts::of(object)?;
+    // The order of the fields may be another one.
+    let is_right = parts.envelope.get("record_hash").and_then(Value::as_str)
+        == Some(parts.record_hash().to_string().as_str());
+    (!is_right).then(|| parts.object())
+}
+
+/// The CRC-32C, by its definition.
+fn crc32c(bytes: &[u8]) -> u32 {
+    let mut crc = u32::MAX;
+    for bit in bytes.iter().flat_map(|byte| (0..8).map(move |at| byte >> at & 1)) {
+        let odd = (crc ^ u32::from(bit)) & 1 == 1;
+        crc = crc >> 1 ^ if odd { 0x82F6_3B78 } else { 0 };
+    }
+    !crc
 }
 
 fn resealed_document(key: &str, bytes: Bytes) -> Bytes {

@@ -10,7 +10,7 @@ use crate::{
     conflict::Expect,
     document::Document,
     document::Limits,
-    format::{LeaseId, StoredVersion, VersionId, WorkflowId, version::tests::next},
+    format::{ContentPlace, LeaseId, StoredVersion, VersionId, WorkflowId, version::tests::next},
     lease::{Holder, Sight, Standing},
     lock::LeaseRequest,
     repo::StoredHead,
@@ -43,17 +43,17 @@ fn document(text: &str) -> Document {
 
 /// A save of this document.
 fn goal(text: &str) -> Goal {
-    Goal::Save { document: std::sync::Arc::new(document(text)), given: Given::default() }
+    Goal::Save { document: std::sync::Arc::new(document(text)), fields: FieldChanges::default() }
 }
 
 /// A basis at this generation with the content `old`, made an hour ago.
 fn basis(generation: u64) -> Basis {
     let made = now() - TimeDelta::hours(1);
     let (described, content) =
-        (describe(&document("old"), &Given::default(), None), document("old").bytes().clone());
+        (describe(&document("old"), &FieldChanges::default(), None), document("old").bytes().clone());
     let (author, message) = ("before@host".to_owned(), None);
     let draft = Draft { generation, described, content, created: made, modified: made, author, message };
-    let record = draft.record(VersionId::parse("v".repeat(26)).unwrap(), Vec::new());
+    let record = draft.record(&id(), VersionId::parse("v".repeat(26)).unwrap(), Vec::new());
     let current = next(None, record);
     let head = Head { current: (generation > 0).then_some(current), fence: 7, ..Head::new(id()) };
     let stored = StoredHead { head, version: Some(Version::new("read")) };
@@ -251,7 +251,7 @@ fn kept_edit_becomes_the_version_below_the_new_one() {
 fn merge_is_valid_for_its_generation_and_edit() {
     let merged = |of_edit: Option<&str>| {
         let (document, of_edit) = (document("merged"), of_edit.map(|text| document(text).hash()));
-        let instead = Instead { document, given: None, operation: Operation::SAVE, of_edit };
+        let instead = Instead { document, fields: None, operation: Operation::SAVE, of_edit };
         let edit = of_edit.map(|_| self::document("edit"));
         Agreed { on_top_of: Some(3), instead: Some(instead), edit, lease: None }
     };
@@ -288,7 +288,12 @@ fn pruned_content_cannot_be_undeleted() {
         |basis: &Basis| decide(&save(Expect::Any), &Goal::Undelete, &Agreed::default(), basis, &me());
     let restored = |content| {
         let record = VersionRecord { generation: 3, ..record.clone() };
-        Some(StoredVersion { record, record_hash: ContentHash::of(b"line"), content })
+        Some(StoredVersion {
+            record,
+            record_hash: ContentHash::of(b"line"),
+            content,
+            place: ContentPlace::Inline,
+        })
     };
     basis.restored = restored(None);
     let refused = undelete(&basis).unwrap_err();
