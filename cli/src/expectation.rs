@@ -6,7 +6,7 @@ use std::{
 };
 
 use clap::Args;
-use pflow_store::{Expect, LeaseId, WorkflowId};
+use pflow_store::{Expect, LeaseId, WorkflowId, format::VersionId};
 
 use super::{
     failure::{Failure, Result},
@@ -23,6 +23,10 @@ pub(super) struct Expectation {
     #[arg(long, value_name = "N")]
     if_generation: Option<u64>,
 
+    /// Only if this version is the current one; `show --json` has its version_id
+    #[arg(long, value_name = "VERSION-ID", conflicts_with = "if_generation", value_parser = version_id)]
+    if_version: Option<VersionId>,
+
     /// Under a lease that you hold; if it was lost, nothing is changed. PFLOW_LEASE unless set, except where
     /// PFLOW_WORKFLOW names another workflow
     #[arg(long, value_name = "LEASE-ID", value_parser = hint::lease_id)]
@@ -36,7 +40,10 @@ pub(super) struct Expectation {
 impl Expectation {
     /// Returns the expectation that was given, if any.
     pub(super) fn given(&self) -> Option<Expect> {
-        self.if_generation.map(expect)
+        match self.if_version {
+            Some(version_id) => Some(Expect::Version(version_id)),
+            None => self.if_generation.map(expect),
+        }
     }
 
     /// Returns the expectation that was given, else `Any`: the current version then becomes the parent of the
@@ -95,6 +102,10 @@ fn parse(lease: &OsStr) -> Result<LeaseId> {
     hint::lease_id(&text).map_err(|error| {
         Failure::usage(format!("{LEASE}: {error}")).with_hint("unset it, or name a lease with `--lease`")
     })
+}
+
+fn version_id(text: &str) -> std::result::Result<VersionId, String> {
+    VersionId::parse(text).map_err(|invalid| invalid.to_string())
 }
 
 /// Converts a generation. 0 means that the workflow does not exist.

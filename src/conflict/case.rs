@@ -3,7 +3,7 @@ use std::{fmt::Debug, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::{Conflict, Expect, Obstacle};
+use super::{Conflict, Expect, ExpectedVersion, Obstacle};
 use crate::{
     Error, Result, blocking,
     document::{Document, Limits, Strictness},
@@ -26,7 +26,7 @@ pub(crate) trait ReadSides: Debug + Send + Sync {
     async fn current(&self, id: &WorkflowId, current: &Current) -> Result<StoredVersion>;
 
     /// Returns the version of this generation in the chain of a head; none if it is no longer kept.
-    async fn base(&self, head: &Head, generation: u64) -> Result<Option<StoredVersion>>;
+    async fn base(&self, head: &Head, version: &ExpectedVersion) -> Result<Option<StoredVersion>>;
 
     /// Returns the content of `workflow.json`.
     async fn working_copy(&self, id: &WorkflowId) -> Result<Option<Bytes>>;
@@ -219,20 +219,20 @@ impl Case {
         self.sides.current(&self.head().id, current).await
     }
 
-    /// The generation that ours was built on; none if it is not known.
-    pub(crate) fn base_generation(&self) -> Option<u64> {
-        match (self.question.expect, self.conflict()) {
-            (Expect::Generation(generation), _) if generation > 0 => Some(generation),
+    /// The version that ours was built on; none if it is not known.
+    pub(crate) fn base_named(&self) -> Option<ExpectedVersion> {
+        match (&self.question.expect, self.conflict()) {
             (Expect::Any, Conflict::ModifiedOutside { .. }) => {
-                self.head().live().map(|current| current.record.generation)
+                let current = self.head().live();
+                current.map(|current| ExpectedVersion::Id(current.record.version_id))
             }
-            _ => None,
+            (expect, _) => expect.version(),
         }
     }
 
     pub(crate) async fn base_version(&self) -> Result<Option<StoredVersion>> {
-        match self.base_generation() {
-            Some(generation) => self.sides.base(self.head(), generation).await,
+        match self.base_named() {
+            Some(version) => self.sides.base(self.head(), &version).await,
             None => Ok(None),
         }
     }

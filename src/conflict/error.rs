@@ -1,6 +1,6 @@
 use chrono::{DateTime, SubsecRound, Utc};
 
-use super::Obstacle;
+use super::{ExpectedVersion, Obstacle};
 use crate::{
     Remedy,
     document::ContentHash,
@@ -55,8 +55,8 @@ pub enum Conflict {
     Version {
         /// The workflow.
         id: WorkflowId,
-        /// The generation that the caller expected: at least 1.
-        expected: u64,
+        /// The version that the caller expected.
+        expected: ExpectedVersion,
         /// The version that was found.
         found: Found,
     },
@@ -65,8 +65,8 @@ pub enum Conflict {
     DeletedMeanwhile {
         /// The workflow.
         id: WorkflowId,
-        /// The generation that the caller expected: at least 1.
-        expected: u64,
+        /// The version that the caller expected.
+        expected: ExpectedVersion,
         /// The deletion.
         found: Found,
     },

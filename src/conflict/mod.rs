@@ -18,6 +18,7 @@ pub(crate) use case::{Goal, Question, ReadSides, differences};
 pub(crate) use error::Conflict;
 pub use error::Found;
 pub(crate) use expect::Expect;
+pub use expect::ExpectedVersion;
 pub use obstacle::Obstacle;
 pub use policy::{InvalidPolicy, Policy};
 pub use resolved::{How, Resolved};

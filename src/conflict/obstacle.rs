@@ -1,3 +1,4 @@
+use super::ExpectedVersion;
 use crate::{
     Remedy,
     document::DocumentError,
@@ -15,10 +16,10 @@ pub enum Obstacle {
     #[error("it cannot be merged with a deletion")]
     Deletion,
     /// The version that ours was built on is no longer kept.
-    #[error("it cannot be merged: generation {generation}, which it was built on, is not there any more")]
+    #[error("it cannot be merged: {}, which it was built on, is not there any more", .version.in_words())]
     BaseMissing {
-        /// Its generation.
-        generation: u64,
+        /// That version.
+        version: ExpectedVersion,
     },
     /// The content of `workflow.json` is not a workflow, so it cannot be kept as a version.
     #[error("the content of {key} cannot be kept: {source}")]

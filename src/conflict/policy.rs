@@ -137,6 +137,7 @@ mod tests {
     use pflow_backend::{Environment, ManualEnvironment};
 
     use super::*;
+    use crate::conflict::ExpectedVersion;
     use crate::{
         conflict::Found,
         document::ContentHash,
@@ -168,8 +169,12 @@ mod tests {
         let key = "workflows/a/workflow.json".to_owned();
         [
             Conflict::Locked { id: id(), lease: lease(), standing: LIVE, now },
-            Conflict::Version { id: id(), expected: 1, found: found.clone() },
-            Conflict::DeletedMeanwhile { id: id(), expected: 1, found: found.clone() },
+            Conflict::Version { id: id(), expected: ExpectedVersion::Generation(1), found: found.clone() },
+            Conflict::DeletedMeanwhile {
+                id: id(),
+                expected: ExpectedVersion::Generation(1),
+                found: found.clone(),
+            },
             Conflict::Exists { id: id(), found },
             Conflict::ModifiedOutside { id: id(), key, generation: None, found: ContentHash::of(b"edit") },
             Conflict::LeaseLost { id: id(), lease_id, held: None, ended: None, fence: 1 },
@@ -204,7 +209,8 @@ mod tests {
 
     #[test]
     fn theirs_is_cancelled_if_there_was_never_a_version() {
-        let never = Conflict::Version { id: id(), expected: 1, found: Found::new(None) };
+        let never =
+            Conflict::Version { id: id(), expected: ExpectedVersion::Generation(1), found: Found::new(None) };
         assert_eq!(Policy::Theirs.answer(&never, Duration::ZERO), Resolution::Cancel);
     }
 

@@ -94,6 +94,7 @@ mod tests {
     use pflow_backend::{Error as StorageError, ErrorKind};
 
     use super::*;
+    use crate::conflict::ExpectedVersion;
     use crate::{
         conflict::{Found, Obstacle},
         format::WorkflowId,
@@ -121,7 +122,7 @@ mod tests {
     fn conflict_that_a_resolver_left_is_advised_as_itself() {
         let id = WorkflowId::parse("a").unwrap();
         let found = Found::new(None);
-        let conflict = Conflict::Version { id: id.clone(), expected: 1, found };
+        let conflict = Conflict::Version { id: id.clone(), expected: ExpectedVersion::Generation(1), found };
         let unresolved = Conflict::Unresolved {
             conflict: Box::new(conflict.clone()),
             obstacle: Obstacle::Endless { answers: 100 },

@@ -58,14 +58,14 @@ pub(crate) struct ChainPlace {
 impl Jump {
     fn to(current: &Current) -> Self {
         let record = &current.record;
-        let (generation, version_id) = (record.generation, record.version_id.clone());
+        let (generation, version_id) = (record.generation, record.version_id);
         let (depth, record_hash) = (record.depth, current.record_hash);
         Self { depth, generation, version_id, record_hash, extra: Map::new() }
     }
 
     /// The reference by which other records name this version.
     pub fn reference(&self) -> VersionRef {
-        let (generation, version_id) = (self.generation, self.version_id.clone());
+        let (generation, version_id) = (self.generation, self.version_id);
         let (record_hash, extra) = (self.record_hash, self.extra.clone());
         VersionRef { workflow: None, generation, version_id, record_hash, extra }
     }

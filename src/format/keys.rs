@@ -108,8 +108,15 @@ pub(crate) fn version(id: &WorkflowId, generation: u64, version_id: &VersionId) 
     key(&format!("versions/{id}/{generation:012}-{version_id}"))
 }
 
-pub(crate) fn pending(id: &WorkflowId, generation: u64, version_id: &VersionId) -> Key {
-    key(&format!("ops/pending/{id}.{generation:012}.{version_id}"))
+/// The record of a commit that swaps in a head with the nonce `attempt`, whose current version is of this
+/// generation and id. `versions` is the number of versions that the commit writes.
+pub(crate) fn pending(
+    id: &WorkflowId,
+    (generation, version_id): (u64, &VersionId),
+    attempt: &VersionId,
+    versions: u8,
+) -> Key {
+    key(&format!("ops/pending/{id}.{generation:012}.{version_id}.{attempt}.{versions}"))
 }
 
 /// The record of an operation that made no version.
@@ -120,9 +127,11 @@ pub(crate) fn pending_operation(id: &WorkflowId, operation_id: &VersionId) -> Ke
 /// The parsed name of a pending record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum PendingName {
-    /// `<id>.<generation>.<version_id>`: this workflow may have reached this generation with this version.
-    /// The record is empty.
-    Change { id: WorkflowId, generation: u64, version_id: VersionId },
+    /// `<id>.<generation>.<version_id>.<attempt>.<versions>`: this workflow may have reached this generation
+    /// with this version, the highest of so many that one commit wrote. The attempt is the nonce of the head
+    /// that it swaps in, so two commits have two records even if both wrote the same derived version. The
+    /// record is empty.
+    Change { id: WorkflowId, generation: u64, version_id: VersionId, attempt: VersionId, versions: u8 },
     /// `<id>.<operation_id>.op`, or `_store.<operation_id>.op`: an operation that made no version; the
     /// content of the record names it. No id starts with `_`, and no version id is `op`, so the two kinds of
     /// names cannot be confused.
@@ -139,8 +148,18 @@ pub(crate) fn parse_pending(key: &Key) -> Option<PendingName> {
         let id = if subject == "_store" { None } else { Some(WorkflowId::parse(subject).ok()?) };
         return Some(PendingName::Operation { id, operation_id: VersionId::parse(middle).ok()? });
     }
-    let (id, generation) = (WorkflowId::parse(subject).ok()?, parse_generation(middle)?);
-    Some(PendingName::Change { id, generation, version_id: VersionId::parse(last).ok()? })
+    let versions = last.bytes().next().filter(|digit| last.len() == 1 && digit.is_ascii_digit())? - b'0';
+    let attempt = VersionId::parse(middle).ok()?;
+    let (subject, version_id) = subject.rsplit_once('.')?;
+    let (subject, generation) = subject.rsplit_once('.')?;
+    let (id, generation) = (WorkflowId::parse(subject).ok()?, parse_generation(generation)?);
+    Some(PendingName::Change {
+        id,
+        generation,
+        version_id: VersionId::parse(version_id).ok()?,
+        attempt,
+        versions,
+    })
 }
 
 /// Parses the generation and the version id in the name of a version object.
@@ -233,8 +252,15 @@ mod tests {
     fn longest_names_are_valid_keys_and_parse_back() {
         let id = WorkflowId::parse(format!("a.b.{}", "x".repeat(96))).unwrap();
         let version_id = VersionId::parse("0".repeat(26)).unwrap();
-        let (record, generation) = (pending(&id, MAX_GENERATION, &version_id), MAX_GENERATION);
-        let change = PendingName::Change { id: id.clone(), generation, version_id: version_id.clone() };
+        let (attempt, generation) = (VersionId::parse("1".repeat(26)).unwrap(), MAX_GENERATION);
+        let record = pending(&id, (generation, &version_id), &attempt, 9);
+        let change = PendingName::Change {
+            id: id.clone(),
+            generation,
+            version_id: version_id.clone(),
+            attempt,
+            versions: 9,
+        };
         assert_eq!(parse_pending(&record), Some(change));
         let object = version(&id, 7, &version_id);
         assert_eq!(parse_version(&id, &object), Some((7, version_id)));
@@ -258,13 +284,19 @@ mod tests {
 
     #[test]
     fn foreign_names_are_not_pending_records() {
+        let id = "0".repeat(26);
         for name in [
             "x",
-            "a.1.00000000000000000000000000",
-            "A.000000000001.00000000000000000000000000",
-            "a.00000000000x.00000000000000000000000000",
-            "a.000000000000.00000000000000000000000000",
-            "a.000000000001.v",
+            &format!("a.1.{id}.{id}.1"),
+            &format!("A.000000000001.{id}.{id}.1"),
+            &format!("a.00000000000x.{id}.{id}.1"),
+            &format!("a.000000000000.{id}.{id}.1"),
+            &format!("a.000000000001.v.{id}.1"),
+            &format!("a.000000000001.{id}.v.1"),
+            &format!("a.000000000001.{id}.{id}.x"),
+            &format!("a.000000000001.{id}.{id}.10"),
+            &format!("a.000000000001.{id}.{id}."),
+            &format!("a.000000000001.{id}"),
             "a.000000000001",
             "_x.00000000000000000000000000.op",
             "a.x.op",

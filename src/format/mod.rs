@@ -18,7 +18,8 @@
 //! index.json, index.bak                          export of the index, and the one before
 //! ops/checkpoint                                 root of the index
 //! ops/base/<ulid>, ops/segments/<ulid>           its immutable parts
-//! ops/pending/<id>.<generation>.<version_id>     "this workflow may have changed"; empty
+//! ops/pending/<id>.<generation>.<version_id>.<attempt>.<versions>
+//!                                                "this workflow may have changed"; empty
 //! ops/pending/<id or _store>.<ulid>.op           an operation that makes no version
 //! ops/probe/<ulid>/…                             objects of a probe of the storage, which deletes them again
 //! workflows/<id>/metadata.json                   the head: one register per workflow

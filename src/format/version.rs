@@ -146,7 +146,7 @@ impl Eq for VersionRef {}
 impl VersionRef {
     /// Returns the reference by which the records of the same workflow name this version.
     pub(crate) fn to(record: &VersionRecord, record_hash: ContentHash) -> Self {
-        let (generation, version_id) = (record.generation, record.version_id.clone());
+        let (generation, version_id) = (record.generation, record.version_id);
         Self { workflow: None, generation, version_id, record_hash, extra: Map::new() }
     }
 

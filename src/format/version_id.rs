@@ -12,8 +12,10 @@ pub const MAX_GENERATION: u64 = 999_999_999_999;
 ///
 /// An id is used for exactly one attempt, so a version that is found in a chain proves that its attempt
 /// succeeded.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct VersionId(String);
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct VersionId([u8; LENGTH]);
+
+const LENGTH: usize = 26;
 
 /// A text that is not a valid [`VersionId`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -25,28 +27,29 @@ impl VersionId {
     ///
     /// # Errors
     /// [`InvalidVersionId`] for any other text.
-    pub fn parse(text: impl Into<String>) -> Result<Self, InvalidVersionId> {
-        let text = text.into();
-        let plain = text.len() == 26 && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-        if plain { Ok(Self(text)) } else { Err(InvalidVersionId) }
+    pub fn parse(text: impl AsRef<[u8]>) -> Result<Self, InvalidVersionId> {
+        let bytes: [u8; LENGTH] = text.as_ref().try_into().map_err(|_| InvalidVersionId)?;
+        let plain = bytes.iter().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+        if plain { Ok(Self(bytes)) } else { Err(InvalidVersionId) }
     }
 
     /// Takes an id made by [`pflow_backend::Environment::new_id`]. An environment that makes other ids
     /// violates its contract.
-    pub(crate) fn of_new(id: String) -> Result<Self, FormatError> {
-        let refuse = FormatError::Contradiction(format!("{id:?} is no id that an environment makes"));
-        Self::parse(id).map_err(|_| refuse)
+    pub(crate) fn of_new(id: &str) -> Result<Self, FormatError> {
+        let refuse = || FormatError::Contradiction(format!("{id:?} is no id that an environment makes"));
+        Self::parse(id).map_err(|_| refuse())
     }
 
     /// The text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        // They are ASCII.
+        std::str::from_utf8(&self.0).unwrap_or_default()
     }
 }
 
 impl fmt::Display for VersionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 

@@ -144,7 +144,7 @@ impl Index {
         let table = self.table().await?;
         let entry = table.entries.get(id);
         let mut indexed: BTreeSet<VersionName> =
-            entry.map(|entry| (entry.generation, entry.version_id.clone())).into_iter().collect();
+            entry.map(|entry| (entry.generation, entry.version_id)).into_iter().collect();
         if table.lost.is_some() {
             let names = candidates.iter().map(|candidate| (id.clone(), candidate.name.clone())).collect();
             indexed.extend(self.in_history(&names).await?.into_iter().map(|(_, name)| name));

@@ -59,7 +59,7 @@ pub(crate) struct NamedVersion {
 
 impl NamedVersion {
     pub(crate) fn of(record: &VersionRecord, record_hash: ContentHash) -> Self {
-        let (generation, version_id) = (record.generation, record.version_id.clone());
+        let (generation, version_id) = (record.generation, record.version_id);
         Self { generation, version_id, hash: record.hash, record_hash }
     }
 }
@@ -112,7 +112,7 @@ impl Entry {
         Some(Self {
             id: head.id.clone(),
             generation: record.generation,
-            version_id: record.version_id.clone(),
+            version_id: record.version_id,
             hash: record.hash,
             size: record.size,
             media_type: record.media_type.clone(),

@@ -104,7 +104,7 @@ impl Index {
                     && current != Some(&record.version_id)
             };
             let of_workflow = records.get(id).into_iter().flatten().filter(is_between);
-            names.extend(of_workflow.map(|it| (id.clone(), (it.generation, it.version_id.clone()))));
+            names.extend(of_workflow.map(|it| (id.clone(), (it.generation, it.version_id))));
         }
         // More would displace each other in the cache; the rest is read one by one.
         names.truncate(READ_AHEAD);
@@ -165,7 +165,7 @@ impl Index {
     /// nor for the one that the index knows.
     async fn gained(&self, head: &Head, known: Option<&Arc<Entry>>) -> Result<Vec<Gained>> {
         let Some(current) = &head.current else { return Ok(Vec::new()) };
-        let mut theirs = known.map(|known| (known.generation, known.version_id.clone()));
+        let mut theirs = known.map(|known| (known.generation, known.version_id));
         let mut their_walk = None;
         let mut walk = self.objects.walk(&head.id, &current.record);
         let mut at = current.reference();
@@ -175,7 +175,7 @@ impl Index {
             while let Some(name) = theirs.as_ref().filter(|(generation, _)| *generation > at.generation) {
                 theirs = self.below(&head.id, name, &mut their_walk).await?;
             }
-            if theirs.as_ref() == Some(&(at.generation, at.version_id.clone())) {
+            if theirs.as_ref() == Some(&(at.generation, at.version_id)) {
                 break;
             }
             gained.push(match line.take() {
@@ -210,7 +210,7 @@ impl Index {
                 },
             }
             let next = walk.as_ref().and_then(Walk::next);
-            Ok::<_, Error>(next.map(|next| (next.generation, next.version_id.clone())))
+            Ok::<_, Error>(next.map(|next| (next.generation, next.version_id)))
         };
         match read.await {
             Ok(parent) => Ok(parent),
@@ -226,7 +226,7 @@ impl Index {
         let Some(object) = self.objects.get(&record.key).await? else { return Ok(None) };
         match serde_json::from_slice(&object.bytes) {
             Ok(body) => {
-                let (id, operation_id) = (record.id.clone(), record.operation_id.clone());
+                let (id, operation_id) = (record.id.clone(), record.operation_id);
                 Ok(Some(Operation { id, operation_id, body }))
             }
             Err(malformed) => {

@@ -47,6 +47,9 @@ pub(super) struct Part {
     pub(super) size: u64,
     /// How many entries it holds.
     pub(super) entries: u64,
+    /// Fields that a later program wrote.
+    #[serde(flatten)]
+    pub(super) extra: Map<String, Value>,
 }
 
 /// What changed since the segment before it.
@@ -146,7 +149,7 @@ impl Root {
 impl Part {
     pub(super) fn new(key: &Key, bytes: &[u8], entries: usize) -> Self {
         let (hash, size) = (ContentHash::of(bytes), bytes.len() as u64);
-        Self { key: key.to_string(), hash, size, entries: entries as u64 }
+        Self { key: key.to_string(), hash, size, entries: entries as u64, extra: Map::new() }
     }
 }
 
@@ -283,7 +286,13 @@ mod tests {
         };
         let id = WorkflowId::parse("a").unwrap();
         let segment = Segment {
-            previous: Some(Part { key: "k".to_owned(), hash: ContentHash::of(b""), size: 0, entries: 1 }),
+            previous: Some(Part {
+                key: "k".to_owned(),
+                hash: ContentHash::of(b""),
+                size: 0,
+                entries: 1,
+                extra: Map::new(),
+            }),
             entries: entries.to_vec(),
             sequence: 7,
             gained: vec![Gained::of(&id, &record(1, b"{}"), ContentHash::of(b""))],
@@ -310,6 +319,9 @@ mod tests {
         let mut value: Value =
             serde_json::from_slice(&Root::empty("n".to_owned()).encode().unwrap()).unwrap();
         value["later"] = 1.into();
+        value["base"] = serde_json::json!(
+            {"key": "k", "hash": ContentHash::of(b""), "size": 1, "entries": 2, "later": {"a": 1}}
+        );
         value.as_object_mut().unwrap().remove("checksum").unwrap();
         let root = Root::decode(&encode_sealed_line(&value).unwrap()).unwrap();
         let mut again: Value = serde_json::from_slice(&root.encode().unwrap()).unwrap();

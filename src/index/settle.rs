@@ -73,7 +73,7 @@ impl Index {
         if !is_fenced {
             return Ok(SettledRecords::default());
         }
-        let unconfirmed = records.iter().filter_map(|record| unconfirmed(&ancestry, record)).collect();
+        let unconfirmed = records.iter().flat_map(|record| unconfirmed(&ancestry, record)).collect();
         Ok(SettledRecords { covered: records.into_iter().map(|record| record.key).collect(), unconfirmed })
     }
 
@@ -90,10 +90,20 @@ impl Index {
     }
 }
 
-fn unconfirmed(ancestry: &Ancestry, record: &PendingChange) -> Option<Unconfirmed> {
-    let name = (record.generation, record.version_id.clone());
-    let candidate = ancestry.candidates.iter().find(|candidate| candidate.name == name)?;
-    let is_unconfirmed = ancestry.statuses.get(&name) == Some(&VersionStatus::Unconfirmed);
-    let (version, record_hash) = candidate.version.as_ref().filter(|_| is_unconfirmed)?;
-    Some(Unconfirmed { id: record.id.clone(), version: NamedVersion::of(version, *record_hash) })
+/// Returns the versions of the commit behind `record` that are unconfirmed, as far as they are there.
+fn unconfirmed(ancestry: &Ancestry, record: &PendingChange) -> Vec<Unconfirmed> {
+    let mut lines = Vec::new();
+    let mut next = Some((record.generation, record.version_id));
+    for _ in 0..record.versions {
+        let Some(name) = next.take() else { break };
+        let candidate = ancestry.candidates.iter().find(|candidate| candidate.name == name);
+        let is_unconfirmed = ancestry.statuses.get(&name) == Some(&VersionStatus::Unconfirmed);
+        let version = candidate.and_then(|candidate| candidate.version.as_ref()).filter(|_| is_unconfirmed);
+        if let Some((version, record_hash)) = version {
+            let named = NamedVersion::of(version, *record_hash);
+            lines.push(Unconfirmed { id: record.id.clone(), version: named });
+            next = version.replaced().map(|parent| (parent.generation, parent.version_id));
+        }
+    }
+    lines
 }

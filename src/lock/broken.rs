@@ -28,7 +28,7 @@ struct LockBroken<'a> {
 /// Returns a new id for a record. A caller that may write the record more than once creates the id once, so
 /// that every attempt writes the same object.
 pub(crate) fn new_id(objects: &Objects, id: &WorkflowId) -> Result<VersionId> {
-    VersionId::of_new(objects.environment.new_id()).map_err(|source| unreadable(&keys::head(id), source))
+    VersionId::of_new(&objects.environment.new_id()).map_err(|source| unreadable(&keys::head(id), source))
 }
 
 /// Returns the write of the record that `lease` was broken. The write is idempotent for one `operation_id`.

@@ -88,7 +88,7 @@ impl Search {
     /// Returns the version whose record has to be read next; none at the [end](Self::end).
     pub(crate) fn next(&mut self) -> Option<VersionRef> {
         while let Some(named) = self.next.pop() {
-            if self.seen.insert((named.generation, named.version_id.clone())) {
+            if self.seen.insert((named.generation, named.version_id)) {
                 return Some(named);
             }
         }

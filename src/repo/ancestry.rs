@@ -56,7 +56,7 @@ pub(crate) struct Witnesses {
 
 impl Candidate {
     pub(crate) fn of(version: StoredVersion) -> Self {
-        let name = (version.record.generation, version.record.version_id.clone());
+        let name = (version.record.generation, version.record.version_id);
         Self { name, version: Some((version.record, version.record_hash)) }
     }
 
@@ -126,7 +126,7 @@ pub(crate) fn tips(
     let candidates = || candidates.iter().filter(|it| ahead.contains_key(&it.name));
     let mut covered = BTreeSet::new();
     for candidate in candidates() {
-        let names = candidate.parents().map(|parent| (parent.generation, parent.version_id.clone()));
+        let names = candidate.parents().map(|parent| (parent.generation, parent.version_id));
         let partner = commits.partner.get(&candidate.name);
         covered.extend(names.filter(|name| is_confirmed(&candidate.name) || partner == Some(&name)));
     }
@@ -153,7 +153,7 @@ fn ahead<'a>(head: Option<&VersionRef>, candidates: &[&'a Candidate]) -> AheadVe
 }
 
 fn is_among(named: &VersionRef, versions: &AheadVersions<'_>) -> bool {
-    let name = (named.generation, named.version_id.clone());
+    let name = (named.generation, named.version_id);
     versions.get(&name).is_some_and(|version| version.as_ref() == Some(named))
 }
 
@@ -175,7 +175,7 @@ impl<'a> Commits<'a> {
             let Some(record) = candidate.record() else { continue };
             let mut is_first = ahead.contains_key(&candidate.name);
             for parent in candidate.parents() {
-                let name = (parent.generation, parent.version_id.clone());
+                let name = (parent.generation, parent.version_id);
                 let kept = by_name.get(&name).filter(|below| {
                     below.reference().as_ref() == Some(parent)
                         && below.record().is_some_and(|below| below.is_kept_below(record))

@@ -6,7 +6,7 @@ use pflow_backend::{Batch, Commit, Environment, Key, Object, Prefix, StorageBack
 
 use super::{StoredHead, Traits, VersionName, heads::KnownHeads, records::KnownRecords};
 use crate::format::{
-    ContentPlace, FormatError, Head, StoredVersion, VersionRecord, VersionRef, WorkflowId, keys,
+    ContentPlace, FormatError, Head, StoredVersion, VersionId, VersionRecord, VersionRef, WorkflowId, keys,
 };
 use crate::{Error, Result, document::ContentHash};
 
@@ -202,7 +202,7 @@ impl Objects {
         let key = keys::version(id, name.0, &name.1);
         let Some(object) = self.get(&key).await? else { return Ok(None) };
         let version = StoredVersion::decode(id, &object.bytes).map_err(|source| unreadable(&key, source))?;
-        let says = (version.record.generation, version.record.version_id.clone());
+        let says = (version.record.generation, version.record.version_id);
         if says != *name {
             return Err(corrupt(&key, format!("it says that it is generation {} ({})", says.0, says.1)));
         }
@@ -227,17 +227,26 @@ impl Objects {
         Ok(None)
     }
 
-    /// The same for a version whose content is to be read as a document.
-    ///
-    /// # Errors
-    /// Only a newer program knows its media type.
-    pub(crate) async fn document_of(&self, head: &Head, generation: u64) -> Result<Option<StoredVersion>> {
-        let version = self.generation(head, generation).await?;
-        if let Some(StoredVersion { record, .. }) = &version {
-            let key = keys::version(&head.id, record.generation, &record.version_id);
-            record.media_type.known().map_err(|source| unreadable(&key, source))?;
+    /// Returns the version of that id among the first parents of `head`; none if there is none. It reads the
+    /// records down to it, those of which this process does not know.
+    pub(crate) async fn version_of_id(
+        &self,
+        head: &Head,
+        version_id: &VersionId,
+    ) -> Result<Option<StoredVersion>> {
+        let Some(current) = &head.current else { return Ok(None) };
+        let mut named = Some(current.reference());
+        let mut walk = self.walk(&head.id, &current.record);
+        while let Some(at) = named {
+            if at.version_id == *version_id {
+                return self.named_version(&head.id, &at).await.map(Some);
+            }
+            named = walk.next().cloned();
+            if named.as_ref().is_some_and(|next| next.version_id != *version_id) {
+                named = walk.go(self).await?.map(|(named, _)| named);
+            }
         }
-        Ok(version)
+        Ok(None)
     }
 
     /// Walks back along first parents, from the first parent of `record`.

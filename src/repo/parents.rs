@@ -34,7 +34,7 @@ impl ParentWalk {
     /// Returns the next version, and whether it is an ancestor along the first parents; none at the end.
     pub(crate) fn next(&mut self) -> Option<(VersionRef, bool)> {
         while let Some((named, is_first)) = self.next.pop() {
-            if self.seen.insert((named.generation, named.version_id.clone())) {
+            if self.seen.insert((named.generation, named.version_id)) {
                 return Some((named, is_first));
             }
         }

@@ -42,7 +42,7 @@ impl KnownRecords {
     /// Adds a record and evicts the oldest ones.
     pub(super) fn keep(&self, record: Arc<VersionRecord>, hash: ContentHash) {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let version_id = record.version_id.clone();
+        let version_id = record.version_id;
         if inner.records.insert(version_id.clone(), (hash, record)).is_some() {
             return;
         }

@@ -32,10 +32,9 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// Returns the expectation for a change that builds on this version: the workflow is still at its
-    /// generation.
+    /// Returns the expectation for a change that builds on this version: it is still the current one.
     pub fn expect(&self) -> Expect {
-        Expect::Generation(self.record.generation)
+        Expect::Version(self.record.version_id)
     }
 
     /// Reads the content as a value of the caller's type.

@@ -1,7 +1,7 @@
-use super::Store;
+use super::{Store, change::document_of};
 use crate::{
     Result,
-    conflict::{Conflict, differences},
+    conflict::{Conflict, ExpectedVersion, differences},
     document::MediaType,
     format::keys,
     merge::Change,
@@ -20,12 +20,14 @@ impl Store {
     pub async fn what_changed(&self, conflict: &Conflict) -> Result<Option<Vec<Change>>> {
         let objects = &self.shared.objects;
         let (id, base) = match conflict.cause() {
-            Conflict::Version { id, expected, .. } => (id, *expected),
-            Conflict::ModifiedOutside { id, generation: Some(generation), .. } => (id, *generation),
+            Conflict::Version { id, expected, .. } => (id, expected.clone()),
+            Conflict::ModifiedOutside { id, generation: Some(generation), .. } => {
+                (id, ExpectedVersion::Generation(*generation))
+            }
             _ => return Ok(None),
         };
         let head = objects.head(id).await?.head;
-        let before = objects.document_of(&head, base).await?.and_then(|version| version.content);
+        let before = document_of(objects, &head, &base).await?.and_then(|version| version.content);
         let after = match (conflict.cause(), &head.current) {
             (Conflict::ModifiedOutside { .. }, _) => {
                 objects.get(&keys::content(id, MediaType::Json)).await?.map(|object| object.bytes)

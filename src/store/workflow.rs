@@ -196,7 +196,8 @@ impl Workflow {
             };
             let head = self.store.show(&self.id).await?;
             if head.live().is_none() {
-                return Ok((None, Expect::Generation(head.generation())));
+                let deletion = head.current.map(|current| Expect::Version(current.record.version_id));
+                return Ok((None, deletion.unwrap_or(Expect::Absent)));
             }
             // IMPORTANT: it was saved again between the two reads, so its content is still to be read.
             if !tries.lose() {

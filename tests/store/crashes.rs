@@ -120,8 +120,8 @@ async fn head_without_its_copy_is_a_complete_save(site: Site) {
 async fn record_without_a_change_is_ignored(site: Site) {
     let (store, _) = two(&site).await;
     const V: &str = "01hm6aqh20fqaswn6q70mqyxxe";
-    let ours = [format!("a.000000000009.{V}"), format!("never.000000000001.{V}")];
-    let foreign = ["no-record".to_owned(), format!("a.1.{V}"), format!("A.000000000001.{V}")];
+    let ours = [format!("a.000000000009.{V}.{V}.1"), format!("never.000000000001.{V}.{V}.1")];
+    let foreign = ["no-record".to_owned(), format!("a.1.{V}.{V}.1"), format!("A.000000000001.{V}.{V}.1")];
     for record in ours.iter().chain(&foreign) {
         site.put(&format!("ops/pending/{record}"), "").await;
     }

@@ -659,7 +659,7 @@ async fn fold_does_not_overwrite_a_damaged_head() {
         let site = Site::new(Kind::Staged).await;
         let store = site.store().await;
         store.save(save("b", "1", Expect::Any)).await.unwrap();
-        let record = format!("ops/pending/a.000000000001.{}", "0".repeat(26));
+        let record = format!("ops/pending/a.000000000001.{0}.{0}.1", "0".repeat(26));
         site.put(&record, "").await;
         let raw = site.raw.clone();
         site.probe.take();

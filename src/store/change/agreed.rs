@@ -1,7 +1,7 @@
 use super::plan::Basis;
 use crate::{
     document::{ContentHash, Document},
-    format::{LeaseId, Operation, SourcedFields},
+    format::{LeaseId, Operation, SourcedFields, VersionId},
     store::copy::CopyState,
 };
 
@@ -12,9 +12,10 @@ use crate::{
 /// consent.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Agreed {
-    /// The generation that the change may build on, whatever the caller expected. No generation recurs.
-    pub(crate) on_top_of: Option<u64>,
-    /// The document to save instead of the caller's, on top of that generation.
+    /// The current version that the change may build on, whatever the caller expected; the inner none is a
+    /// workflow without a version.
+    pub(crate) on_top_of: Option<Option<VersionId>>,
+    /// The document to save instead of the caller's, on top of that version.
     pub(crate) instead: Option<Instead>,
     /// A person's edit. It becomes a version before anything is written over it.
     pub(crate) edit: Option<Document>,
@@ -36,7 +37,7 @@ pub(crate) struct Instead {
 impl Agreed {
     /// Whether the change may build on `basis`, whatever the caller expected.
     pub(crate) fn covers(&self, basis: &Basis) -> bool {
-        self.on_top_of == Some(basis.stored.head.generation())
+        self.on_top_of == Some(current_id(basis))
             && self.instead.as_ref().is_none_or(|instead| instead.holds(basis))
     }
 
@@ -57,6 +58,11 @@ impl Instead {
     fn holds(&self, basis: &Basis) -> bool {
         self.of_edit.is_none() || self.of_edit == edited(basis)
     }
+}
+
+/// Returns the id of the current version; none if there is none.
+pub(crate) fn current_id(basis: &Basis) -> Option<VersionId> {
+    basis.stored.head.current.as_ref().map(|current| current.record.version_id)
 }
 
 /// Returns the hash of a person's edit, if there is one.

@@ -99,6 +99,7 @@ mod tests {
     use pflow_backend::{Environment, ManualEnvironment};
 
     use super::*;
+    use crate::conflict::ExpectedVersion;
     use crate::{
         conflict::Found,
         document::ContentHash,
@@ -171,17 +172,21 @@ mod tests {
                 "give-up wait give-up break - - -",
             ),
             (
-                Conflict::Version { id: id(), expected: 1, found: found(2) },
+                Conflict::Version { id: id(), expected: ExpectedVersion::Generation(1), found: found(2) },
                 "give-up - - build theirs both merge",
                 "give-up - - build theirs - -",
             ),
             (
-                Conflict::Version { id: id(), expected: 1, found: found(0) },
+                Conflict::Version { id: id(), expected: ExpectedVersion::Generation(1), found: found(0) },
                 "give-up - - build - both merge",
                 "give-up - - build - - -",
             ),
             (
-                Conflict::DeletedMeanwhile { id: id(), expected: 1, found: found(2) },
+                Conflict::DeletedMeanwhile {
+                    id: id(),
+                    expected: ExpectedVersion::Generation(1),
+                    found: found(2),
+                },
                 "give-up - - build theirs both merge",
                 "give-up - - build theirs - -",
             ),

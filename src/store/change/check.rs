@@ -59,8 +59,8 @@ impl ToCheck {
     /// Whether the caller has seen more than the head contains: a version, or a lease although there is no
     /// head.
     fn may_be_lost(&self, stored: &StoredHead) -> bool {
-        match self.expect {
-            Expect::Generation(generation) if generation > 0 => stored.head.current.is_none(),
+        match &self.expect {
+            expect if expect.version().is_some() => stored.head.current.is_none(),
             Expect::Generation(_) => stored.version.is_none(),
             _ => self.has_leased && stored.version.is_none(),
         }
@@ -203,18 +203,18 @@ fn judge(change: &Change, goal: &Goal, basis: &Basis) -> Result<Decision> {
     decide(&change.request, goal, &change.consent.agreed, basis, identity)
 }
 
-/// Returns the plan on top of the cached head, if the caller builds on exactly that one and the change fits.
+/// Returns the plan on top of the cached head, if the caller builds on exactly that version and the change fits.
 /// Returns none on storage with plain files, where the working copy must be read anyway, and after a lost
 /// race or a conflict, which show that the cache is outdated.
 fn planned_on_known(change: &Change, goal: &Goal) -> Result<Option<Arc<Plan>>> {
     let Change { shared, request, doubts, consent, .. } = change;
-    let Expect::Generation(generation) = request.expect else { return Ok(None) };
+    let Some(expected) = request.expect.version() else { return Ok(None) };
     let is_first_try = doubts.tries.lost() == 0 && consent.answers == 0;
     if !is_first_try || goal.kind() != ChangeKind::Save || shared.objects.traits.plain_files {
         return Ok(None);
     }
     let known = shared.objects.known_head(&request.id).map(|stored| (*stored).clone());
-    let Some(stored) = known.filter(|stored| stored.head.generation() == generation) else {
+    let Some(stored) = known.filter(|stored| expected.is(stored.head.current.as_ref())) else {
         return Ok(None);
     };
     let standing = shared.locks.standing_as_known(&stored.head);

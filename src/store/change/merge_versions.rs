@@ -85,10 +85,10 @@ impl Node<Change, Error> for MergeVersions {
             },
         };
         let base = case.base_version().await?;
-        if let Some(generation) = case.base_generation()
+        if let Some(version) = case.base_named()
             && base.as_ref().is_none_or(|base| base.content.is_none() && !base.record.deleted)
         {
-            return Ok(MergeOutcome::Blocked(Obstacle::BaseMissing { generation }));
+            return Ok(MergeOutcome::Blocked(Obstacle::BaseMissing { version }));
         }
         let current = case.head().current.as_ref();
         let theirs = match (&edit, current) {

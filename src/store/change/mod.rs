@@ -40,6 +40,7 @@ pub(crate) mod write;
 
 pub(crate) use flows::Flows;
 pub(super) use request::{Request, Task};
+pub(super) use sides::document_of;
 pub(super) use state::{Change, Written};
 
 /// The actions of the seed's nodes, and those that the seed has no name for.

@@ -3,11 +3,32 @@ use bytes::Bytes;
 
 use crate::{
     Result,
-    conflict::ReadSides,
+    conflict::{ExpectedVersion, ReadSides},
     document::MediaType,
     format::{Current, Head, StoredVersion, WorkflowId, keys},
-    repo::Objects,
+    repo::{Objects, unreadable},
 };
+
+/// Returns the version among the first parents of `head` whose content is to be read as a document; none if
+/// there is none.
+///
+/// # Errors
+/// Only a newer program knows its media type.
+pub(in crate::store) async fn document_of(
+    objects: &Objects,
+    head: &Head,
+    version: &ExpectedVersion,
+) -> Result<Option<StoredVersion>> {
+    let version = match version {
+        ExpectedVersion::Generation(generation) => objects.generation(head, *generation).await?,
+        ExpectedVersion::Id(version_id) => objects.version_of_id(head, version_id).await?,
+    };
+    if let Some(StoredVersion { record, .. }) = &version {
+        let key = keys::version(&head.id, record.generation, &record.version_id);
+        record.media_type.known().map_err(|source| unreadable(&key, source))?;
+    }
+    Ok(version)
+}
 
 #[async_trait]
 impl ReadSides for Objects {
@@ -15,8 +36,8 @@ impl ReadSides for Objects {
         self.named_version(id, &current.reference()).await
     }
 
-    async fn base(&self, head: &Head, generation: u64) -> Result<Option<StoredVersion>> {
-        self.document_of(head, generation).await
+    async fn base(&self, head: &Head, version: &ExpectedVersion) -> Result<Option<StoredVersion>> {
+        document_of(self, head, version).await
     }
 
     async fn working_copy(&self, id: &WorkflowId) -> Result<Option<Bytes>> {

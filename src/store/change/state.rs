@@ -3,7 +3,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use bytes::Bytes;
 
 use super::{
-    agreed::{Agreed, Instead},
+    agreed::{Agreed, Instead, current_id},
     attempt::Attempt,
     place::Place,
     plan::{Basis, Plan},
@@ -86,7 +86,7 @@ impl Consent {
     /// Records that the change may build on `basis`, with this document in place of the caller's and with
     /// this edit kept. The consent to break a lease remains.
     pub(super) fn agree_to(&mut self, basis: &Basis, instead: Option<Instead>, edit: Option<Document>) {
-        let (on_top_of, lease) = (Some(basis.stored.head.generation()), self.agreed.lease.take());
+        let (on_top_of, lease) = (Some(current_id(basis)), self.agreed.lease.take());
         self.agreed = Agreed { on_top_of, instead, edit, lease };
     }
 }

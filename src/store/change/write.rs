@@ -200,7 +200,7 @@ async fn attempt(shared: &Shared, plan: &Arc<Plan>, earlier: &[Key]) -> Result<A
 fn sign(plan: &Plan, head: &Head) -> Option<Sign> {
     let version = plan.version.as_ref().and(head.current.as_ref()).map(|current| &current.record);
     match version {
-        Some(record) => Some(Sign::Version((record.generation, record.version_id.clone()))),
+        Some(record) => Some(Sign::Version((record.generation, record.version_id))),
         None => head.lease.as_ref().map(|lease| Sign::Lease(lease.id.clone())),
     }
 }
@@ -232,22 +232,29 @@ async fn put_first(shared: &Shared, attempt: &Attempt, fresh: Vec<Operation>, ea
 /// Returns the next head with the new version, on top of the edit that it keeps, and the writes of the objects
 /// that must be in place before it.
 fn with_version(shared: &Shared, plan: &Plan) -> Result<(Head, Vec<Operation>)> {
-    let mut head = plan.stored.head.next(shared.objects.environment.new_id());
-    let mut fresh = Vec::new();
+    let nonce = shared.objects.environment.new_id();
+    let mut head = plan.stored.head.next(nonce.clone());
+    let (mut fresh, mut versions) = (Vec::new(), 0);
+    let put = |key, bytes| Operation::put(key, bytes).absent().fresh();
     for draft in plan.kept.iter().chain(&plan.version) {
-        let version_id = VersionId::of_new(shared.objects.environment.new_id());
+        let version_id = VersionId::of_new(&shared.objects.environment.new_id());
         let version_id = version_id.map_err(|source| unreadable(&keys::head(&head.id), source))?;
         let parents = head.current.iter().map(Current::reference).collect();
         let place = ChainPlace::above(head.current.as_ref());
         let record = draft.record(&head.id, version_id, parents).placed(&place);
         let key = keys::version(&head.id, record.generation, &record.version_id);
-        let pending = keys::pending(&head.id, record.generation, &record.version_id);
         let (object, record_hash) =
             record.encode(&draft.content).map_err(|source| unreadable(&key, source))?;
         shared.objects.remember_record(&record, record_hash);
         head.current = Some(Current::placed(record, record_hash, place));
-        let put = |(key, bytes)| Operation::put(key, bytes).absent().fresh();
-        fresh.extend([(key, object), (pending, Bytes::new())].map(put));
+        fresh.push(put(key, object));
+        versions += 1;
+    }
+    if let Some(Current { record, .. }) = head.current.as_ref().filter(|_| versions > 0) {
+        let unreadable = |source| unreadable(&keys::head(&head.id), source);
+        let attempt = VersionId::of_new(&nonce).map_err(unreadable)?;
+        let tip = (record.generation, &record.version_id);
+        fresh.push(put(keys::pending(&head.id, tip, &attempt, versions), Bytes::new()));
     }
     Ok((head, fresh))
 }

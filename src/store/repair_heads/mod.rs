@@ -305,10 +305,13 @@ impl Store {
             fence: head.fence,
         };
         let operation_id =
-            VersionId::of_new(objects.environment.new_id()).map_err(|source| unreadable(&key, source))?;
+            VersionId::of_new(&objects.environment.new_id()).map_err(|source| unreadable(&key, source))?;
         let told = keys::pending_operation(id, &operation_id);
         let line = encode_line(&body).map_err(|source| unreadable(&told, source))?;
-        let pending = keys::pending(id, head.to.generation, &head.to.version_id);
+        let attempt = VersionId::of_new(&next.nonce).map_err(|source| unreadable(&key, source))?;
+        let tip = (head.to.generation, &head.to.version_id);
+        // It writes no version: they are all there.
+        let pending = keys::pending(id, tip, &attempt, 0);
         // IMPORTANT: the pending record comes first, so that no reader of the index misses the move; the copy
         // and the history come after the head.
         let after = [Operation::put(told, line)].into_iter().chain(head.copy.clone()).chain(mirror.write);

@@ -286,7 +286,7 @@ mod tests {
             "ops/probe/x/y",
             "workflows/a/workflow.json",
             "workflows/a/workflow.lock",
-            "ops/pending/a.000000000001.00000000000000000000000000",
+            "ops/pending/a.000000000001.00000000000000000000000000.00000000000000000000000000.1",
             "ops/base/00000000000000000000000000",
         ] {
             assert!(keys::is_ours(name), "{name}");

@@ -35,9 +35,8 @@ impl Chain {
     /// The nearest version below a break that a jump names and the walk has not reached. The walk continues
     /// with its parents.
     fn behind_a_break(&self) -> Option<VersionRef> {
-        let is_unseen = |jump: &&Jump| {
-            jump.generation < self.broken_at && !self.has(&(jump.generation, jump.version_id.clone()))
-        };
+        let is_unseen =
+            |jump: &&Jump| jump.generation < self.broken_at && !self.has(&(jump.generation, jump.version_id));
         self.jumps.iter().filter(is_unseen).max_by_key(|jump| jump.generation).map(Jump::reference)
     }
 

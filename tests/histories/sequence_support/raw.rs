@@ -94,7 +94,7 @@ pub(crate) fn version(head: &Bytes, text: &str, number: usize, parents: &[Value]
     let record_hash = object.record_hash().to_string();
     RawVersion {
         key: format!("versions/a/{generation:012}-{version_id}"),
-        pending: format!("ops/pending/a.{generation:012}.{version_id}"),
+        pending: format!("ops/pending/a.{generation:012}.{version_id}.{version_id}.1"),
         bytes: object.object(),
         reference: json!({ "generation": generation, "version_id": version_id, "record_hash": record_hash }),
         record,

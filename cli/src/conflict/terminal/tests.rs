@@ -11,6 +11,8 @@ use pflow_store::{
     conflict::How,
 };
 
+use pflow_store::conflict::ExpectedVersion;
+
 use super::*;
 
 /// A person who knows in advance what to say, and whatever was said to them.
@@ -132,7 +134,10 @@ async fn a_letter_or_its_word_decides() {
 async fn what_is_not_understood_is_explained_and_asked_again() {
     let (saved, heard) = Scene::new().await.save(ours(STALE), &["", "yes please", "?", "c"]).await;
     let Err(Error::Conflict(conflict)) = saved else { panic!("{saved:?}") };
-    assert!(matches!(*conflict, Conflict::Version { expected: 1, .. }), "as without a question");
+    assert!(
+        matches!(*conflict, Conflict::Version { expected: ExpectedVersion::Generation(1), .. }),
+        "as without a question"
+    );
     assert_eq!(heard.matches("What now?").count(), 4);
     assert_eq!(
         heard.matches("  keep [o]urs         save yours on top; theirs stays in the history\n").count(),

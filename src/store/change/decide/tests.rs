@@ -5,7 +5,10 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use pflow_backend::{Environment, ManualEnvironment, Version};
 
-use super::{super::agreed::Instead, *};
+use super::{
+    super::agreed::{Instead, current_id},
+    *,
+};
 use crate::{
     conflict::Expect,
     document::Document,
@@ -53,7 +56,7 @@ fn basis(generation: u64) -> Basis {
         (describe(&document("old"), &FieldChanges::default(), None), document("old").bytes().clone());
     let (author, message) = ("before@host".to_owned(), None);
     let draft = Draft { generation, described, content, created: made, modified: made, author, message };
-    let record = draft.record(&id(), VersionId::parse("v".repeat(26)).unwrap(), Vec::new());
+    let record = draft.record(&id(), VersionId::parse(format!("{generation:026}")).unwrap(), Vec::new());
     let current = next(None, record);
     let head = Head { current: (generation > 0).then_some(current), fence: 7, ..Head::new(id()) };
     let stored = StoredHead { head, version: Some(Version::new("read")) };
@@ -190,7 +193,7 @@ fn planned(decision: Decision) -> Plan {
 
 #[test]
 fn consent_is_valid_for_one_generation() {
-    let agreed = Agreed { on_top_of: Some(3), ..Agreed::default() };
+    let agreed = Agreed { on_top_of: Some(current_id(&basis(3))), ..Agreed::default() };
     for expect in [Expect::Generation(1), Expect::Generation(9), Expect::Absent] {
         let draft = planned(with(&agreed, &save(expect), "new", &basis(3))).version.unwrap();
         assert_eq!(draft.generation, 4);
@@ -253,7 +256,7 @@ fn merge_is_valid_for_its_generation_and_edit() {
         let (document, of_edit) = (document("merged"), of_edit.map(|text| document(text).hash()));
         let instead = Instead { document, fields: None, operation: Operation::SAVE, of_edit };
         let edit = of_edit.map(|_| self::document("edit"));
-        Agreed { on_top_of: Some(3), instead: Some(instead), edit, lease: None }
+        Agreed { on_top_of: Some(current_id(&basis(3))), instead: Some(instead), edit, lease: None }
     };
     let stale = save(Expect::Generation(1));
     let saved = |agreed: &Agreed, basis: &Basis| match with(agreed, &stale, "new", basis) {
