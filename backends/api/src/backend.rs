@@ -1,10 +1,11 @@
-use std::{fmt::Debug, sync::Arc};
+use std::{fmt::Debug, ops::Range, sync::Arc};
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 
 use crate::{
-    Batch, Capabilities, Commit, Key, Listed, Meta, Object, Operation, Prefix, Result, Waiting, probe::Check,
+    Batch, Capabilities, Commit, Excerpt, Key, Listed, Meta, Object, Operation, Prefix, Result, Waiting,
+    probe::Check,
 };
 
 /// A storage of named objects.
@@ -13,8 +14,8 @@ use crate::{
 /// 1. **Whole objects.** A reader sees all bytes of one write or all of another, never a mixture and never a
 ///    part, except of an object put as [`crate::WriteKind::Fresh`] while its batch is in progress.
 /// 2. **Read your writes, and those of others.** Once a commit has returned [`Commit::Committed`], every
-///    `get`, `stat` and `list` that begins afterwards, through any handle and in any process, sees it or a
-///    later state. Only an object put as [`crate::WriteKind::Copy`] may be written after the answer.
+///    `get`, `stat`, `get_range` and `list` that begins afterwards, through any handle and in any process, sees
+///    it or a later state. Only an object put as [`crate::WriteKind::Copy`] may be written after the answer.
 /// 3. **One winner.** If the conditions of several commits cannot all hold, exactly those commits happen that
 ///    some order of them allows, however they race and wherever they come from. Conditional writes of one key
 ///    are linearizable.
@@ -68,14 +69,18 @@ use crate::{
 ///
 /// # Few methods are required
 /// A backend has five: [`inner`](Self::inner), `capabilities`, `get`, `list` and `commit`. The others have a
-/// default: `stat` reads the object, and the rest asks the backend that `inner` names. Without one `attempt`
-/// commits, and the others have nothing to say. So a wrapper that leaves keys and bytes as they are cannot
-/// answer with a default in place of the inner backend, whichever methods it leaves out.
+/// default: `stat` and `get_range` read the object by the wrapper's own `get`, and the rest asks the backend
+/// that `inner` names. Without one `attempt` commits, and the others have nothing to say. So a wrapper that
+/// leaves keys and bytes as they are cannot answer with a default in place of the inner backend, whichever
+/// methods it leaves out. It should forward `stat` and `get_range` too, because their defaults read whole
+/// objects; one that does not forward `get_range` clears [`Capabilities::ranged_reads`].
 ///
 /// **A wrapper that changes keys or bytes**, such as one that puts everything below a prefix or encrypts it,
 /// must override what the inner backend would answer in its own keys and bytes:
 ///
 /// - `attempt` maps its put as `commit` does. By default the inner backend would store it under another key.
+/// - `capabilities` clears [`Capabilities::immutable_puts`] if equal bytes are not stored as equal bytes, as
+///   with encryption under a random nonce: the inner backend compares what is stored.
 /// - `examine` maps its ground. By default the inner backend would write outside of the wrapper's keys.
 /// - `waiting` and `passed_over` map the names back, and leave out those that are not the wrapper's.
 /// - `location_id` is different for two wrappers of one storage that have different objects, and the endpoint
@@ -166,9 +171,9 @@ use crate::{
 /// ```
 ///
 /// # Cancellation
-/// Dropping a future of `get`, `stat` or `close`, or a `list` stream, changes nothing. Dropping a future of
-/// `commit` that was polled is an **unknown outcome**: the batch may have been applied, may be applied a
-/// little later, or may never be applied.
+/// Dropping a future of `get`, `stat`, `get_range` or `close`, or a `list` stream, changes nothing. Dropping a
+/// future of `commit` that was polled is an **unknown outcome**: the batch may have been applied, may be
+/// applied a little later, or may never be applied.
 #[async_trait]
 pub trait StorageBackend: Debug + Send + Sync + 'static {
     /// The backend that this one wraps, which answers every method that this one leaves out; none if it
@@ -193,6 +198,23 @@ pub trait StorageBackend: Debug + Send + Sync + 'static {
     /// As `get`.
     async fn stat(&self, key: &Key) -> Result<Option<Meta>> {
         Ok(self.get(key).await?.map(|object| object.meta))
+    }
+
+    /// Reads the bytes of `range` of the object under `key`, with the size of the whole object; none if there
+    /// is no object.
+    ///
+    /// All bytes are of one version, also while the object is replaced. A range that ends after the end of the
+    /// object gives the bytes up to the end. One that is empty, or begins at or after the end, gives no bytes.
+    /// The version is named if that is cheap: two parts with the same version are of the same bytes.
+    ///
+    /// By default it reads the whole object by `get` and cuts it. That is right for a wrapper that changes
+    /// bytes, too; a wrapper that leaves them as they are should ask the inner backend. A backend that reads
+    /// no more than the range sets [`Capabilities::ranged_reads`].
+    ///
+    /// # Errors
+    /// As `get`.
+    async fn get_range(&self, key: &Key, range: Range<u64>) -> Result<Option<Excerpt>> {
+        Ok(self.get(key).await?.map(|object| object.excerpt(range)))
     }
 
     /// Lists the objects below `prefix` whose keys come after `after`, in the byte order of their keys.
@@ -239,6 +261,7 @@ pub trait StorageBackend: Debug + Send + Sync + 'static {
     /// [`probe::run`](crate::probe::run), which tests how a storage handles a request.
     ///
     /// [`Commit::Conflict`] may be the answer to a second copy of the request, whose first copy was applied.
+    /// It may also be the answer to a put of [`crate::WriteKind::Immutable`] whose key holds equal bytes.
     /// Only [`commit`](Self::commit) resolves that, so no other caller uses this method. By default the inner
     /// backend attempts it, since its `commit` may resolve; without one, it commits a batch of this put. A
     /// backend overrides it if its `commit` may send more than one request for that, and so does a wrapper
@@ -356,6 +379,10 @@ macro_rules! forward {
 
             async fn stat(&self, key: &Key) -> Result<Option<Meta>> {
                 (**self).stat(key).await
+            }
+
+            async fn get_range(&self, key: &Key, range: Range<u64>) -> Result<Option<Excerpt>> {
+                (**self).get_range(key, range).await
             }
 
             fn list(&self, prefix: &Prefix, after: Option<&Key>) -> BoxStream<'static, Result<Listed>> {

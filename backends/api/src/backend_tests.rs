@@ -45,6 +45,10 @@ impl StorageBackend for Full {
         Ok(Some(Meta::new(key.clone(), 4, Version::new("stat"), DateTime::UNIX_EPOCH)))
     }
 
+    async fn get_range(&self, _: &Key, range: Range<u64>) -> Result<Option<Excerpt>> {
+        Ok(Some(Excerpt::new(format!("{range:?}"), 9, None)))
+    }
+
     fn list(&self, _: &Prefix, _: Option<&Key>) -> BoxStream<'static, Result<Listed>> {
         stream::iter([Ok(Listed::new(key(), 3, DateTime::UNIX_EPOCH))]).boxed()
     }
@@ -142,6 +146,7 @@ async fn answers(backend: &dyn StorageBackend) -> Vec<String> {
         format!("{:?}", backend.capabilities()),
         format!("{:?}", backend.get(&key()).await),
         format!("{:?}", backend.stat(&key()).await),
+        format!("{:?}", backend.get_range(&key(), 1..3).await),
         format!("{listed:?}"),
         format!("{:?}", backend.passed_over()),
         format!("{:?}", backend.commit(Batch::new()).await),
@@ -173,8 +178,9 @@ async fn wrapper_that_leaves_out_a_method_answers_as_the_inner_one() {
         match at {
             // It wraps what the other does not.
             0 => {}
-            // By a `get` of its own, which it may have changed.
+            // Both by a `get` of its own, which it may have changed.
             3 => assert_eq!(*thin, format!("{:?}", Ok::<_, Error>(Some(object().meta)))),
+            4 => assert_eq!(*thin, format!("{:?}", Ok::<_, Error>(Some(object().excerpt(1..3))))),
             _ => assert_eq!(thin, full),
         }
     }
@@ -187,4 +193,5 @@ fn backend_that_leaves_everything_out_has_nothing_to_say() {
     assert_eq!(Bare.passed_over(), Vec::<String>::new());
     assert_eq!(Bare.waiting().now_or_never().unwrap().unwrap(), []);
     assert!(Bare.stat(&key()).now_or_never().unwrap().unwrap().is_none());
+    assert!(Bare.get_range(&key(), 0..1).now_or_never().unwrap().unwrap().is_none());
 }

@@ -64,12 +64,15 @@ pub enum Precondition {
     Is(Version),
 }
 
-/// A hint about which readers can reach an object while its batch is in progress. It changes how a disk
-/// writes, never the state after the commit.
+/// What a backend may assume of the readers and the writers of an object.
 ///
-/// A backend may ignore it and treat every put as `Swap`. A database does: all objects of a batch are visible
-/// with its COMMIT, and never in part. Only [`crate::Commit::Overtaken`], where a backend has it, is no
-/// answer to a put of `Fresh`.
+/// `Fresh`, `Swap` and `Copy` are hints about which readers can reach the object while its batch is in
+/// progress. They change how a disk writes, never the state after the commit. A backend may ignore them and
+/// treat every put as `Swap`. A database does: all objects of a batch are visible with its COMMIT, and never
+/// in part. Only [`crate::Commit::Overtaken`], where a backend has it, is no answer to a put of `Fresh`.
+///
+/// `Immutable` changes the answer to a put whose key exists. A backend that honours it sets
+/// [`Capabilities::immutable_puts`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WriteKind {
     /// No reader looks for the object before a later stage is applied, so it may be visible partially until
@@ -83,6 +86,28 @@ pub enum WriteKind {
     /// [`Capabilities::plain_files`] a crash cannot lose it. On other storages it can, and readers detect
     /// that it lags.
     Copy,
+    /// Written once and never changed: every writer of this key puts these bytes, for example because the key
+    /// contains their hash. The condition is [`Precondition::Absent`]; [`Batch::check`] refuses any other.
+    ///
+    /// - The key does not exist: the object is stored. As with `Swap`, a reader sees all of it or nothing, at
+    ///   any time.
+    /// - The key holds equal bytes: the operation succeeds, and nothing is rewritten. The batch goes on, and
+    ///   the answer has the version of the stored object. So of several writers that race with equal bytes
+    ///   every one succeeds, and a put whose outcome is unknown may be repeated.
+    /// - The key holds other bytes: [`crate::Commit::Conflict`], which names the position. It is never
+    ///   [`crate::Commit::Overtaken`]. The caller reads the object, compares it, and decides whether it is
+    ///   damaged.
+    ///
+    /// A success says that the object was stored at that moment. It does not protect the object from a later
+    /// delete.
+    ///
+    /// A crash leaves the whole object or nothing of it. Without [`Capabilities::atomic_batch`] it may leave
+    /// some objects of the batch; the repeated batch finds them stored and goes on.
+    ///
+    /// A backend without [`Capabilities::immutable_puts`] treats the put as a `Swap` under `Absent`. It may
+    /// answer a conflict, or `Overtaken`, for equal bytes too. The caller then reads the object and asks
+    /// [`Operation::is_stored_as`].
+    Immutable,
 }
 
 impl Batch {
@@ -113,9 +138,10 @@ impl Batch {
     /// Refuses a batch that violates the rules or the backend's limits. Every backend calls this first.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] for a key that appears twice, a key below another one, or an object over
-    /// [`Capabilities::max_object_size`]; [`ErrorKind::Unsupported`] for a conditional delete on a backend
-    /// without them. Nothing was changed.
+    /// [`ErrorKind::InvalidInput`] for a key that appears twice, a key below another one, an object over
+    /// [`Capabilities::max_object_size`], or a put of [`WriteKind::Immutable`] under another condition than
+    /// [`Precondition::Absent`]; [`ErrorKind::Unsupported`] for a conditional delete on a backend without
+    /// them. Nothing was changed.
     pub fn check(&self, capabilities: &Capabilities) -> Result<()> {
         let mut keys = BTreeSet::new();
         for (_, operation) in self.operations() {
@@ -130,6 +156,10 @@ impl Batch {
                 Operation::Put { bytes, .. } if bytes.len() as u64 > capabilities.max_object_size => {
                     let (has, may) = (bytes.len(), capabilities.max_object_size);
                     let what = format!("{key} has {has} bytes; this storage takes at most {may}");
+                    return Err(Error::not_applied(ErrorKind::InvalidInput, what));
+                }
+                Operation::Put { when, kind: WriteKind::Immutable, .. } if *when != Precondition::Absent => {
+                    let what = format!("{key} is written once, so its put takes no condition but Absent");
                     return Err(Error::not_applied(ErrorKind::InvalidInput, what));
                 }
                 Operation::Delete { when, .. }
@@ -199,6 +229,24 @@ impl Operation {
         self.kind(WriteKind::Copy)
     }
 
+    /// Marks a put as [`WriteKind::Immutable`], under [`Precondition::Absent`]. A delete stays as it is.
+    #[must_use]
+    pub fn immutable(self) -> Self {
+        match self {
+            Self::Put { key, bytes, .. } => {
+                Self::Put { key, bytes, when: Precondition::Absent, kind: WriteKind::Immutable }
+            }
+            delete @ Self::Delete { .. } => delete,
+        }
+    }
+
+    /// Whether this is a put of [`WriteKind::Immutable`], and `stored` are its bytes. A backend asks it for a
+    /// key that exists. A caller asks it after a conflict of a backend without
+    /// [`Capabilities::immutable_puts`].
+    pub fn is_stored_as(&self, stored: &[u8]) -> bool {
+        matches!(self, Self::Put { bytes, kind: WriteKind::Immutable, .. } if bytes == stored)
+    }
+
     fn kind(mut self, hint: WriteKind) -> Self {
         if let Self::Put { kind, .. } = &mut self {
             *kind = hint;
@@ -247,6 +295,8 @@ mod tests {
             exact_conflicts: true,
             conditional_delete: false,
             plain_files: false,
+            immutable_puts: false,
+            ranged_reads: false,
             durability: Durability::Process,
             max_object_size: 4,
         }
@@ -269,6 +319,16 @@ mod tests {
             ),
             (Batch::new().stage([Operation::put(key("a"), "12345")]), ErrorKind::InvalidInput, "at most 4"),
             (Batch::new().stage([Operation::delete(key("a")).absent()]), ErrorKind::Unsupported, "condition"),
+            (
+                Batch::new().stage([put("a").immutable().when(Precondition::Always)]),
+                ErrorKind::InvalidInput,
+                "a is written once",
+            ),
+            (
+                Batch::new().stage([put("a").immutable().is(Version::of_content(b"1234"))]),
+                ErrorKind::InvalidInput,
+                "a is written once",
+            ),
         ];
         for (batch, kind, words) in cases {
             let refused = batch.check(&capabilities()).unwrap_err();
@@ -276,6 +336,23 @@ mod tests {
             assert!(refused.to_string().contains(words), "{refused}");
         }
         Batch::new().stage([put("a"), put("a-b")]).stage([put("ab/c")]).check(&capabilities()).unwrap();
+        Batch::new()
+            .stage([put("a").immutable(), put("b").immutable().absent()])
+            .check(&capabilities())
+            .unwrap();
+    }
+
+    #[test]
+    fn only_an_immutable_put_is_stored_as_equal_bytes() {
+        let put = Operation::put(key("a"), "12");
+        assert_eq!(*put.clone().immutable().precondition(), Precondition::Absent);
+        assert!(put.clone().immutable().is_stored_as(b"12"));
+        for stored in [&b""[..], b"1", b"13", b"123"] {
+            assert!(!put.clone().immutable().is_stored_as(stored), "{stored:?}");
+        }
+        assert!(!put.clone().absent().is_stored_as(b"12") && !put.fresh().is_stored_as(b"12"));
+        let delete = Operation::delete(key("a"));
+        assert_eq!(delete.clone().immutable(), delete);
     }
 
     #[test]

@@ -14,6 +14,12 @@ pub struct Capabilities {
     pub conditional_delete: bool,
     /// Objects are ordinary files that people and other programs may edit in place.
     pub plain_files: bool,
+    /// A put of [`crate::WriteKind::Immutable`] whose key holds equal bytes succeeds. Without it such a put is
+    /// one under [`crate::Precondition::Absent`], and its caller compares after a conflict.
+    pub immutable_puts: bool,
+    /// [`crate::StorageBackend::get_range`] is served without reading the whole object. Without it the answer
+    /// is the same and costs as much as a `get`. No promise of the contract depends on it.
+    pub ranged_reads: bool,
     /// What a committed batch survives.
     pub durability: Durability,
     /// The maximum size of an object, in bytes. [`crate::Batch::check`] refuses larger ones.
@@ -35,6 +41,8 @@ impl Capabilities {
             exact_conflicts: false,
             conditional_delete: false,
             plain_files: false,
+            immutable_puts: false,
+            ranged_reads: false,
             durability,
             max_object_size,
         }
@@ -65,6 +73,20 @@ impl Capabilities {
     #[must_use]
     pub fn plain_files(mut self, plain: bool) -> Self {
         self.plain_files = plain;
+        self
+    }
+
+    /// Sets the field of this name.
+    #[must_use]
+    pub fn immutable_puts(mut self, immutable: bool) -> Self {
+        self.immutable_puts = immutable;
+        self
+    }
+
+    /// Sets the field of this name.
+    #[must_use]
+    pub fn ranged_reads(mut self, ranged: bool) -> Self {
+        self.ranged_reads = ranged;
         self
     }
 

@@ -8,7 +8,9 @@ pub enum Commit {
     ///
     /// Without [`crate::Capabilities::exact_conflicts`], a put whose condition did not hold also has this
     /// result if the key already holds the same bytes: it cannot be distinguished from a put whose reply was
-    /// lost. A caller that must distinguish them puts a unique value into the bytes.
+    /// lost. A caller that must distinguish them puts a unique value into the bytes. With
+    /// [`crate::Capabilities::immutable_puts`] this is the result of a put of
+    /// [`crate::WriteKind::Immutable`] whose key holds the same bytes, on every backend.
     Committed(Versions),
     /// A condition did not hold. This is a lost race, not an error.
     Conflict(Conflict),

@@ -43,7 +43,7 @@ pub use environment::{
 };
 pub use error::{Error, ErrorKind, Outcome, Result};
 pub use key::{InvalidKey, Key, Prefix};
-pub use object::{Listed, Meta, Object, Version};
+pub use object::{Excerpt, Listed, Meta, Object, Version};
 pub use paged::{Row, Span, paged};
 pub use waiting::Waiting;
 

@@ -1,4 +1,4 @@
-use std::{fmt, sync::Arc};
+use std::{fmt, ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -84,6 +84,41 @@ impl Object {
     pub fn new(meta: Meta, bytes: impl Into<Bytes>) -> Self {
         Self { meta, bytes: bytes.into() }
     }
+
+    /// The bytes of `range`, as [`crate::StorageBackend::get_range`] answers them.
+    pub fn excerpt(&self, range: Range<u64>) -> Excerpt {
+        let size = self.bytes.len() as u64;
+        let within = Excerpt::within(&range, size);
+        // Both ends are at most the length of the bytes.
+        let [start, end] = [within.start, within.end].map(|at| usize::try_from(at).unwrap_or(usize::MAX));
+        Excerpt::new(self.bytes.slice(start..end), size, Some(self.meta.version.clone()))
+    }
+}
+
+/// Some consecutive bytes of one version of an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Excerpt {
+    /// The bytes of the range that was asked for, as far as the object has them.
+    pub bytes: Bytes,
+    /// The length of the whole object in bytes.
+    pub size: u64,
+    /// The version that the bytes are of; none if the backend would have to read the whole object for it.
+    pub version: Option<Version>,
+}
+
+impl Excerpt {
+    /// The bytes of a range of an object with `size` bytes.
+    pub fn new(bytes: impl Into<Bytes>, size: u64, version: Option<Version>) -> Self {
+        Self { bytes: bytes.into(), size, version }
+    }
+
+    /// The part of `range` that an object of `size` bytes has. It is empty for an empty range and for one that
+    /// begins at or after the end. Both ends of the answer are at most `size`.
+    pub fn within(range: &Range<u64>, size: u64) -> Range<u64> {
+        let start = range.start.min(size);
+        start..range.end.clamp(start, size)
+    }
 }
 
 /// One entry of a listing.
@@ -105,5 +140,35 @@ impl Listed {
     /// An entry for an object.
     pub fn new(key: Key, size: u64, modified: DateTime<Utc>) -> Self {
         Self { key, size, modified }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn excerpt_has_the_bytes_of_the_range_that_exist() {
+        let version = Version::of_content(b"01234");
+        let meta = Meta::new(Key::parse("a").unwrap(), 5, version.clone(), DateTime::<Utc>::UNIX_EPOCH);
+        let object = Object::new(meta, "01234");
+        let most = u64::MAX;
+        #[allow(clippy::reversed_empty_ranges, reason = "a caller may ask for one")]
+        let cases = [
+            (0..5, "01234"),
+            (1..3, "12"),
+            (4..5, "4"),
+            (3..9, "34"),
+            (0..most, "01234"),
+            (2..2, ""),
+            (5..6, ""),
+            (7..9, ""),
+            (most..most, ""),
+            (4..2, ""),
+        ];
+        for (range, bytes) in cases {
+            let expected = Excerpt::new(bytes, 5, Some(version.clone()));
+            assert_eq!(object.excerpt(range.clone()), expected, "{range:?}");
+        }
     }
 }

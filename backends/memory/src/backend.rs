@@ -1,8 +1,8 @@
-use std::{fmt, sync::Arc};
+use std::{fmt, ops::Range, sync::Arc};
 
 use pflow_backend::{
-    Batch, BoxStream, Capabilities, Commit, Durability, Environment, Key, Listed, Meta, Object, Prefix,
-    Result, StorageBackend, async_trait,
+    Batch, BoxStream, Capabilities, Commit, Durability, Environment, Excerpt, Key, Listed, Meta, Object,
+    Prefix, Result, StorageBackend, async_trait,
 };
 
 use crate::{listing, objects::Changes, shared::Shared};
@@ -29,7 +29,9 @@ impl MemoryBackend {
         let capabilities = Capabilities::new(Durability::Process, u64::MAX)
             .atomic_batch(true)
             .exact_conflicts(true)
-            .conditional_delete(true);
+            .conditional_delete(true)
+            .immutable_puts(true)
+            .ranged_reads(true);
         Self { shared: Shared::default(), environment, capabilities }
     }
 
@@ -65,6 +67,11 @@ impl StorageBackend for MemoryBackend {
 
     async fn stat(&self, key: &Key) -> Result<Option<Meta>> {
         Ok(self.shared.lock().stat(key))
+    }
+
+    async fn get_range(&self, key: &Key, range: Range<u64>) -> Result<Option<Excerpt>> {
+        // The whole object shares its bytes with the storage, so nothing is copied.
+        Ok(self.shared.lock().get(key).map(|object| object.excerpt(range)))
     }
 
     fn list(&self, prefix: &Prefix, after: Option<&Key>) -> BoxStream<'static, Result<Listed>> {

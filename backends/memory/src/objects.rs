@@ -1,5 +1,5 @@
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     ops::Bound::{Excluded, Included, Unbounded},
 };
 
@@ -80,8 +80,15 @@ impl Objects {
 
     /// Applies all of `changes`, which were made from `batch`, or nothing.
     pub(crate) fn commit(&mut self, batch: &Batch, changes: Changes) -> Result<Commit> {
+        // Immutable objects that are stored already: they stay as they are, with their times.
+        let mut kept = BTreeSet::new();
         for (at, operation) in batch.operations() {
-            let current = self.0.get(operation.key()).map(|it| &it.version);
+            let stored = self.0.get(operation.key());
+            if stored.is_some_and(|it| operation.is_stored_as(&it.bytes)) {
+                kept.insert(operation.key());
+                continue;
+            }
+            let current = stored.map(|it| &it.version);
             if !operation.precondition().holds(current) {
                 return Ok(Commit::Conflict(Conflict::new(at, current.cloned(), 0)));
             }
@@ -94,7 +101,7 @@ impl Objects {
         }
         let versions = changes.versions();
         // No step after this can fail.
-        for (key, stored) in changes.0.into_iter().flatten() {
+        for (key, stored) in changes.0.into_iter().flatten().filter(|(key, _)| !kept.contains(key)) {
             match stored {
                 Some(stored) => self.0.insert(key, stored),
                 None => self.0.remove(&key),
@@ -161,6 +168,18 @@ mod tests {
         assert_eq!(page(a(), Some("a-b"), 9), ["a/-", "a/x"]);
         assert_eq!(page(a(), Some("a/-"), 9), ["a/x"]);
         assert!(page(a(), Some("a0"), 9).is_empty());
+    }
+
+    #[test]
+    fn immutable_object_that_is_stored_keeps_its_time() {
+        let put = |name: &str| Operation::put(key(name), "x").immutable();
+        let mut objects = objects(&["a"]);
+        let batch = Batch::new().stage([put("a"), put("b")]);
+        let later = DateTime::from_timestamp_millis(7).unwrap();
+        let committed = objects.commit(&batch, Changes::of(&batch, later)).unwrap();
+        assert!(matches!(committed, Commit::Committed(_)));
+        let times = ["a", "b"].map(|name| objects.stat(&key(name)).unwrap().modified);
+        assert_eq!(times, [DateTime::UNIX_EPOCH, later]);
     }
 
     #[test]

@@ -52,6 +52,7 @@ impl Run {
                     (Some(put), WriteKind::Fresh) => put.fresh(),
                     (Some(put), WriteKind::Swap) => put,
                     (Some(put), WriteKind::Copy) => put.copy(),
+                    (Some(put), WriteKind::Immutable) => put.immutable(),
                     (None, _) => Operation::delete(key(name)),
                 };
                 operations.push(operation.when(condition));

@@ -1,4 +1,4 @@
-use std::{fmt, sync::Arc};
+use std::{fmt, ops::Range, sync::Arc};
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
@@ -8,8 +8,8 @@ use super::{
     queue::{Failed, Queue},
 };
 use crate::{
-    Batch, Capabilities, Commit, Error, ErrorKind, Key, Listed, Meta, Object, Outcome, Prefix, Result,
-    StorageBackend, paged,
+    Batch, Capabilities, Commit, Error, ErrorKind, Excerpt, Key, Listed, Meta, Object, Outcome, Prefix,
+    Result, StorageBackend, paged,
 };
 
 /// A backend over a [`BlockingStorage`].
@@ -91,6 +91,11 @@ impl<S: BlockingStorage> StorageBackend for Blocking<S> {
     async fn stat(&self, key: &Key) -> Result<Option<Meta>> {
         let key = key.clone();
         self.read(move |storage| storage.stat(&key)).await
+    }
+
+    async fn get_range(&self, key: &Key, range: Range<u64>) -> Result<Option<Excerpt>> {
+        let key = key.clone();
+        self.read(move |storage| storage.get_range(&key, range)).await
     }
 
     fn list(&self, prefix: &Prefix, after: Option<&Key>) -> BoxStream<'static, Result<Listed>> {

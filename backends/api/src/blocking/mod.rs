@@ -7,7 +7,9 @@ mod tests;
 
 pub use adapter::Blocking;
 
-use crate::{Batch, Capabilities, Commit, Key, Meta, Object, Result, Row, Span};
+use std::ops::Range;
+
+use crate::{Batch, Capabilities, Commit, Excerpt, Key, Meta, Object, Result, Row, Span};
 
 /// A storage whose calls block: an embedded database such as SQLite, redb or sled. [`Blocking`] makes it a
 /// backend.
@@ -49,6 +51,14 @@ pub trait BlockingStorage: Send + 'static {
     /// As `get`.
     fn stat(&mut self, key: &Key) -> Result<Option<Meta>> {
         Ok(self.get(key)?.map(|object| object.meta))
+    }
+
+    /// As [`StorageBackend::get_range`](crate::StorageBackend::get_range).
+    ///
+    /// # Errors
+    /// As `get`.
+    fn get_range(&mut self, key: &Key, range: Range<u64>) -> Result<Option<Excerpt>> {
+        Ok(self.get(key)?.map(|object| object.excerpt(range)))
     }
 
     /// As [`StorageBackend::close`](crate::StorageBackend::close). It may be called more than once.

@@ -3,7 +3,7 @@
 //! ```text
 //! payload  time (milliseconds since the epoch, i64), number of changes (u32, highest bit: carries), changes
 //! change   tags (u8), key length (u16), key, [version before (32)], if put: version (32), size (u64), content
-//! tags     bits 0-1: 0 deleted, 1 Fresh, 2 Swap, 3 Copy; bits 2-3: before unknown, absent, was; bits 4-5: content inline, kept, shared
+//! tags     bits 0-1: 0 deleted, 1 Fresh, 2 Swap or Immutable, 3 Copy; bits 2-3: before unknown, absent, was; bits 4-5: content inline, kept, shared
 //! content  inline: the bytes; kept: name length (u16), name in `values/`, where they begin in that file (u64); shared: where they begin in this payload (u64)
 //! ```
 //! All numbers are little-endian. A version is the SHA-256 of the bytes. `shared` saves the second copy of
@@ -184,7 +184,8 @@ fn tags(before: &Before, after: Option<&(WriteKind, Value)>, shared: bool) -> u8
         Some((kind, value)) => {
             let kind = match kind {
                 WriteKind::Fresh => 1,
-                WriteKind::Swap => 2,
+                // Both are written in the same way. That an object is immutable decides before it is stored.
+                WriteKind::Swap | WriteKind::Immutable => 2,
                 WriteKind::Copy => 3,
             };
             let content = match (&value.content, shared) {
