@@ -1,4 +1,5 @@
 use std::{
+    ops::Range,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -6,14 +7,14 @@ use std::{
 
 use futures::stream::BoxStream;
 use pflow_backend::{
-    Batch, Capabilities, Commit, Durability, Environment, Error, ErrorKind, Key, Listed, Meta, Object,
-    Outcome, Prefix, Result, StorageBackend, Versions, Waiting, async_trait, probe::Check,
+    Batch, Capabilities, Commit, Durability, Environment, Error, ErrorKind, Excerpt, Key, Listed, Meta,
+    Object, Outcome, Prefix, Result, StorageBackend, Versions, Waiting, async_trait, probe::Check,
 };
 use tokio::sync::oneshot;
 
 use crate::{
     FsOptions, LostTail,
-    current::{MetaOnly, Whole},
+    current::{MetaOnly, Ranged, Whole},
     error::{failed, with_cause},
     files::MAX_OBJECT_BYTES,
     folder::Folder,
@@ -146,6 +147,8 @@ impl StorageBackend for FsBackend {
             .exact_conflicts(true)
             .conditional_delete(true)
             .plain_files(true)
+            .immutable_puts(true)
+            .ranged_reads(true)
     }
 
     async fn get(&self, key: &Key) -> Result<Option<Object>> {
@@ -154,6 +157,11 @@ impl StorageBackend for FsBackend {
 
     async fn stat(&self, key: &Key) -> Result<Option<Meta>> {
         reads::read(&self.store, key, MetaOnly).await
+    }
+
+    /// The version is named where the journal has the value; a file would have to be hashed for it.
+    async fn get_range(&self, key: &Key, range: Range<u64>) -> Result<Option<Excerpt>> {
+        reads::read(&self.store, key, Ranged(range)).await
     }
 
     fn list(&self, prefix: &Prefix, after: Option<&Key>) -> BoxStream<'static, Result<Listed>> {

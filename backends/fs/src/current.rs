@@ -1,8 +1,11 @@
 //! What a key holds now: the journal's word, or the file's.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    ops::Range,
+    sync::{Mutex, PoisonError},
+};
 
-use pflow_backend::{Bytes, DateTime, Error, ErrorKind, Key, Meta, Object, Result, Utc, Version};
+use pflow_backend::{Bytes, DateTime, Error, ErrorKind, Excerpt, Key, Meta, Object, Result, Utc, Version};
 use rustix::io::Errno;
 
 use crate::{
@@ -42,6 +45,8 @@ pub(crate) trait Read: Send + 'static {
 pub(crate) struct Whole;
 /// Without.
 pub(crate) struct MetaOnly;
+/// With these bytes only.
+pub(crate) struct Ranged(pub(crate) Range<u64>);
 
 /// What one look brought.
 pub(crate) enum Look<T> {
@@ -253,5 +258,37 @@ impl Read for MetaOnly {
     fn value(&self, _: &Folder, key: &Key, value: &Value, time: DateTime<Utc>) -> Result<Option<Meta>> {
         let (size, version) = (value.size, value.version.clone());
         Ok(Some(Meta::new(key.clone(), size, version, time)))
+    }
+}
+
+/// No file is read beyond the range, and none is hashed: its version is not named. The version of a value is
+/// named, because the journal has it.
+impl Read for Ranged {
+    type Seen = Excerpt;
+
+    fn file(&self, root: &Folder, key: &Key) -> Result<Option<Excerpt>> {
+        let read = files::range(root, key, &self.0)?;
+        Ok(read.map(|(bytes, size)| Excerpt::new(bytes, size, None)))
+    }
+
+    fn edit(&self, key: &Key, bytes: Bytes, version: Version, modified: DateTime<Utc>) -> Excerpt {
+        Whole.edit(key, bytes, version, modified).excerpt(self.0.clone())
+    }
+
+    fn value(&self, root: &Folder, key: &Key, value: &Value, time: DateTime<Utc>) -> Result<Option<Excerpt>> {
+        let (name, at) = match &value.content {
+            Content::Inline(bytes) => {
+                return Ok(Some(self.edit(key, bytes.clone(), value.version.clone(), time)));
+            }
+            Content::Kept { name, at } => (name, *at),
+        };
+        let Some((file, _)) = kept_file(root, name)? else { return Ok(None) };
+        let within = Excerpt::within(&self.0, value.size);
+        let wanted = within.end - within.start;
+        let bytes = files::part(&file, at.saturating_add(within.start), wanted)?;
+        if bytes.len() as u64 != wanted {
+            return Err(not_what_was_committed(&file));
+        }
+        Ok(Some(Excerpt::new(bytes, value.size, Some(value.version.clone()))))
     }
 }

@@ -1,6 +1,8 @@
 //! The files of objects, as they are on the disk.
 
-use pflow_backend::{Bytes, Error, ErrorKind, Key, Result, Version};
+use std::ops::Range;
+
+use pflow_backend::{Bytes, Error, ErrorKind, Excerpt, Key, Result, Version};
 use sha2::{Digest, Sha256};
 
 use crate::{
@@ -27,13 +29,43 @@ pub(crate) fn hash(root: &Folder, key: &Key) -> Result<Option<(Version, u64, Sta
     Ok(Some((version, size, status)))
 }
 
-/// All bytes of an open file.
-pub(crate) fn whole(file: &OpenFile, status: &Status) -> Result<Bytes> {
-    let path = file.path().display();
-    if status.size > MAX_OBJECT_BYTES {
-        let what = format!("{path} has {} bytes; an object has at most {MAX_OBJECT_BYTES}", status.size);
+/// These bytes of the file of a key, as far as it has them, and its length; none if there is none.
+///
+/// They are of one version: a file that has the name of a key is never written into, and another program that
+/// does so may tear what is read of it, here as in [`read`].
+pub(crate) fn range(root: &Folder, key: &Key, range: &Range<u64>) -> Result<Option<(Bytes, u64)>> {
+    let Some((file, status)) = open(root, key)? else { return Ok(None) };
+    check_size(&file, status.size)?;
+    let within = Excerpt::within(range, status.size);
+    let wanted = within.end - within.start;
+    if wanted == 0 {
+        return Ok(Some((Bytes::new(), status.size)));
+    }
+    let bytes = part(&file, within.start, wanted)?;
+    let read = bytes.len() as u64;
+    // Another program has cut the file since: it ends where the bytes end, or before the range.
+    let size = match read {
+        _ if read == wanted => status.size,
+        0 => file.status()?.size.min(within.start),
+        _ => within.start + read,
+    };
+    Ok(Some((bytes, size)))
+}
+
+/// Refuses a file that is larger than any object.
+fn check_size(file: &OpenFile, size: u64) -> Result<()> {
+    if size > MAX_OBJECT_BYTES {
+        let path = file.path().display();
+        let what = format!("{path} has {size} bytes; an object has at most {MAX_OBJECT_BYTES}");
         return Err(Error::not_applied(ErrorKind::InvalidInput, what).of_one_object());
     }
+    Ok(())
+}
+
+/// All bytes of an open file.
+pub(crate) fn whole(file: &OpenFile, status: &Status) -> Result<Bytes> {
+    check_size(file, status.size)?;
+    let path = file.path().display();
     let mut expected = usize::try_from(status.size).unwrap_or(usize::MAX);
     let mut bytes = Vec::new();
     let mut done = 0;

@@ -113,7 +113,7 @@
 //!
 //! A copy that is replaced or deleted stays in `staging` until the next checkpoint, or the next `close`,
 //! because an editor may have it open. It is removed then only if it did not change; otherwise it goes to
-//! `quarantine`. Four limits:
+//! `quarantine`. Five limits:
 //! - What an editor writes to such a file after that look is lost. Nothing tells who has a file open.
 //! - Where the system can neither exchange two names nor refuse to replace one, a file that is replaced is
 //!   not kept.
@@ -125,6 +125,9 @@
 //!   same epoch makes no edit: the newest value counts and replaces them. A file may hold each of these
 //!   values because it has not been written yet, or because a crash brought it back, and nothing tells that
 //!   from an edit.
+//! - A file that another program put in the place of an [`Immutable`](pflow_backend::WriteKind::Immutable)
+//!   object counts as the object if its bytes are equal. It is not written again, so a loss of power may take
+//!   it although the put was answered as committed, unless that program has synced it.
 //!
 //! A file that this process cannot read is no edit to it: the journal's value counts, and the file stays as
 //! it is.

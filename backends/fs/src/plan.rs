@@ -9,16 +9,16 @@ use std::{
 
 use pflow_backend::{
     Batch, Conflict, DateTime, Error, ErrorKind, Key, Operation, Position, Precondition, Result, Utc,
-    Version, WriteKind,
+    Version, Versions, WriteKind,
 };
 use rustix::fs::FileType;
 
 use crate::{
-    current::edited,
+    current::{bytes_of, edited, value_is_gone},
     error::{special_file, symbolic_link},
     files::{hash, split},
     folder::{Folder, Step, Walk},
-    journal::record::{Before, Change},
+    journal::record::{Before, Change, Content, Value},
     overlay::{Entry, Overlay},
     root::Root,
     values::Keeper,
@@ -28,9 +28,24 @@ use crate::{
 /// What the look at a batch brought.
 #[derive(Debug)]
 pub(crate) enum Plan {
-    /// Every condition holds: what changes, in the batch's order.
-    Ready(Vec<Change>),
+    /// Every condition holds.
+    Ready {
+        /// What changes, in the batch's order. A delete of nothing and an immutable object that is there
+        /// change nothing.
+        changes: Vec<Change>,
+        /// What the objects of the batch are called: by their bytes.
+        versions: Versions,
+    },
     Conflict(Conflict),
+}
+
+/// What a key held, for an operation that may happen.
+#[derive(Debug)]
+enum Found {
+    /// The operation changes it.
+    Before(Before),
+    /// It has the bytes of the immutable object already, which are called this.
+    Stored(Version),
 }
 
 /// The batches of a group that were found good so far, over everything else.
@@ -68,15 +83,25 @@ impl<'a> Group<'a> {
             }
         }
         let mut changes = Vec::with_capacity(found.len());
-        for (operation, before) in found {
+        let mut names = Vec::with_capacity(found.len());
+        for (operation, found) in found {
             let key = operation.key().clone();
+            let before = match found {
+                Found::Before(before) => before,
+                Found::Stored(version) => {
+                    names.push(Some(version));
+                    continue;
+                }
+            };
             let after = match operation {
                 Operation::Put { bytes, kind, .. } => Some((*kind, keeper.value(bytes)?)),
-                // Nothing is there, so nothing changes.
-                Operation::Delete { .. } if before == Before::Absent => continue,
                 Operation::Delete { .. } => None,
             };
-            changes.push(Change { key, before, after });
+            names.push(after.as_ref().map(|(_, value)| value.version.clone()));
+            // A delete of nothing changes nothing.
+            if after.is_some() || before != Before::Absent {
+                changes.push(Change { key, before, after });
+            }
         }
         // IMPORTANT: nothing can fail behind this, so that no later batch of the group builds on one that did
         // not happen.
@@ -84,11 +109,13 @@ impl<'a> Group<'a> {
         for change in &changes {
             self.take_in(change);
         }
-        Ok(Plan::Ready(changes))
+        let mut names = names.into_iter();
+        let stages = batch.stages().iter().map(|stage| names.by_ref().take(stage.len()).collect());
+        Ok(Plan::Ready { changes, versions: Versions::new(stages.collect()) })
     }
 
     /// What the key holds, as far as anybody has to know, if the condition holds.
-    fn look(&mut self, at: Position, operation: &Operation) -> Result<std::result::Result<Before, Conflict>> {
+    fn look(&mut self, at: Position, operation: &Operation) -> Result<std::result::Result<Found, Conflict>> {
         let (key, when) = (operation.key(), operation.precondition());
         let entry = self.entry(key);
         let must_know = match operation {
@@ -102,17 +129,43 @@ impl<'a> Group<'a> {
             (_, Operation::Delete { .. }) => Place::Unseen,
         };
         if !must_know {
-            return Ok(Ok(Before::Unknown));
+            return Ok(Ok(Found::Before(Before::Unknown)));
         }
         let current = match (&entry, place) {
             (None, Place::Free) => None,
             (None, _) => hash(self.root.folder(), key)?.map(|(version, ..)| version),
             (Some(entry), _) => self.under(key, entry)?,
         };
-        if !when.holds(current.as_ref()) {
-            return Ok(Err(Conflict::new(at, current, 0)));
+        if when.holds(current.as_ref()) {
+            return Ok(Ok(Found::Before(current.map_or(Before::Absent, Before::Was))));
         }
-        Ok(Ok(current.map_or(Before::Absent, Before::Was)))
+        // A version is the hash of the bytes, so equal versions are equal bytes.
+        let stored = match operation {
+            Operation::Put { bytes, kind: WriteKind::Immutable, .. } => {
+                current.clone().filter(|current| *current == Version::of_content(bytes))
+            }
+            _ => None,
+        };
+        match stored {
+            Some(version) => {
+                self.check_readable(key, entry.and_then(|entry| entry.now))?;
+                Ok(Ok(Found::Stored(version)))
+            }
+            None => Ok(Err(Conflict::new(at, current, 0))),
+        }
+    }
+
+    /// Refuses a value that the journal names and whose bytes are gone or damaged, for an operation that is
+    /// answered as done because of it. A file was read for its version, and the journal's own bytes are
+    /// checked when they are read.
+    fn check_readable(&self, key: &Key, value: Option<Value>) -> Result<()> {
+        let root = self.root.folder();
+        match value {
+            Some(value) if matches!(value.content, Content::Kept { .. }) => {
+                bytes_of(root, &value)?.map(drop).ok_or_else(|| value_is_gone(root, key))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn under(&self, key: &Key, entry: &Entry) -> Result<Option<Version>> {

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use pflow_backend::{Batch, Commit, Environment, Error, ErrorKind, Key, Outcome, Result, Versions, Waiting};
+use pflow_backend::{Commit, Environment, Error, ErrorKind, Key, Outcome, Result, Waiting};
 use tokio::runtime::Handle;
 
 use crate::{
@@ -16,10 +16,7 @@ use crate::{
     error::{again, with_cause},
     folder::Folder,
     journal::{
-        self, LOG, MOVED, NEW_LOG, NEW_STATE, STAGING, VALUES,
-        log::Log,
-        lost::LostTail,
-        record::{Change, Record},
+        self, LOG, MOVED, NEW_LOG, NEW_STATE, STAGING, VALUES, log::Log, lost::LostTail, record::Record,
     },
     lock::{Attempt, StoreLock},
     moved::rescue_folders,
@@ -394,8 +391,7 @@ impl Store {
             let mut keeper = Keeper::new(&values, self.environment.new_id());
             let plan = planned.plan(&ticket.batch, &mut keeper);
             results.push(plan.map(|plan| match plan {
-                Plan::Ready(more) => {
-                    let versions = versions(&ticket.batch, &more);
+                Plan::Ready { changes: more, versions } => {
                     changes.extend(more);
                     keepers.push(keeper);
                     Commit::Committed(versions)
@@ -509,14 +505,4 @@ fn follow_soon(store: &Arc<Store>) {
             return;
         }
     }));
-}
-
-/// The versions that a batch gives to its objects: those of their bytes.
-fn versions(batch: &Batch, changes: &[Change]) -> Versions {
-    let mut given = changes.iter().filter_map(|change| change.after.as_ref());
-    let mut version = |operation: &pflow_backend::Operation| match operation {
-        pflow_backend::Operation::Put { .. } => given.next().map(|(_, value)| value.version.clone()),
-        pflow_backend::Operation::Delete { .. } => None,
-    };
-    Versions::new(batch.stages().iter().map(|stage| stage.iter().map(&mut version).collect()).collect())
 }

@@ -1,6 +1,6 @@
 //! What everything costs: syncs, and calls that change something.
 
-use pflow_backend::{Batch, Operation};
+use pflow_backend::{Batch, Operation, StorageBackend};
 
 use super::{
     disk::{Call, Called, Disk, Traits},
@@ -31,6 +31,7 @@ impl Counter {
     }
 }
 
+#[derive(Debug)]
 struct Cost(Vec<Called>);
 
 impl Cost {
@@ -153,5 +154,56 @@ fn a_batch_of_many_small_values_costs_as_many_syncs_as_one() {
         let cost = counter.of(&[one(Batch::new().stage((0..count).map(value)))]);
         // The file of the values that the journal does not hold, its two names, and the record.
         assert_eq!(cost.syncs(), [Call::SyncData, Call::Sync, Call::Sync, Call::SyncData], "{count}");
+    }
+}
+
+#[test]
+fn an_immutable_object_that_is_there_costs_no_sync_and_no_write() {
+    let mut counter = Counter::new(Traits::LINUX, &quiet());
+    let chunks = |names: &[&str]| {
+        let put =
+            |name: &&str| Operation::put(key(&format!("chunks/{name}")), text(name, 300_000)).immutable();
+        one(Batch::new().stage(names.iter().map(put)))
+    };
+    counter.of(&[Step::Open, chunks(&["a", "b"])]);
+    // In the journal, and in the files.
+    for _ in 0..2 {
+        let again = counter.of(&[chunks(&["a", "b"])]);
+        assert!(again.syncs().is_empty() && again.changes().is_empty(), "{again:?}");
+        counter.of(&[Step::Close]);
+    }
+    // Beside a new one it takes no room.
+    counter.of(&[chunks(&["c"])]);
+    let both = counter.of(&[chunks(&["a", "d"])]);
+    let alone = counter.of(&[chunks(&["e"])]);
+    assert_eq!(both.changes(), alone.changes());
+}
+
+/// How many bytes of a range are read.
+fn bytes_of_range(counter: &Counter, range: std::ops::Range<u64>) -> usize {
+    let backend = counter.player.backend.clone().unwrap();
+    counter.player.medium.take_bytes_read();
+    let found = counter.runtime.block_on(backend.get_range(&key("large"), range.clone())).unwrap().unwrap();
+    let whole = text("large", 400_000);
+    assert_eq!(found.size, 400_000);
+    assert_eq!(found.bytes, whole[range.start as usize..range.end as usize]);
+    counter.player.medium.take_bytes_read()
+}
+
+#[test]
+fn a_range_reads_no_more_of_a_value_than_its_bytes() {
+    let mut counter = Counter::new(Traits::LINUX, &quiet());
+    // Behind another value in the file of their batch.
+    let large = [("first", 300_000), ("large", 400_000)];
+    let puts = large.map(|(name, length)| Operation::put(key(name), text(name, length)));
+    counter.of(&[Step::Open, one(Batch::new().stage(puts))]);
+    // Of a value that the journal does not hold itself, and of a file. The rest is the journal's state.
+    for _ in 0..2 {
+        let nothing = bytes_of_range(&counter, 7..7);
+        for range in [0..1_000, 350_000..351_000, 399_000..400_000] {
+            let read = bytes_of_range(&counter, range.clone());
+            assert!(read >= 1_000 && read <= nothing + 1_000, "{range:?}: {read} and {nothing}");
+        }
+        counter.of(&[Step::Close]);
     }
 }

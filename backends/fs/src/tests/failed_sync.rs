@@ -29,6 +29,7 @@ fn what_a_failed_sync_of_the_journal_lost_is_written_anew() {
     every_sync_loses(&scripts::saves());
     every_sync_loses(&scripts::groups());
     every_sync_loses(&scripts::reopened());
+    every_sync_loses(&scripts::written_once());
 }
 
 #[test]

@@ -119,6 +119,9 @@ fn applied(objects: &Objects, batch: &Batch) -> Option<Objects> {
     for (_, operation) in batch.operations() {
         let key = operation.key().as_str();
         let current = objects.get(key).map(|bytes| Version::of_content(bytes));
+        if objects.get(key).is_some_and(|bytes| operation.is_stored_as(bytes)) {
+            continue;
+        }
         if !operation.precondition().holds(current.as_ref()) {
             return None;
         }

@@ -39,8 +39,18 @@ pub(crate) async fn observe(
         if object.meta.version != Version::of_content(&object.bytes) || it.size != object.bytes.len() as u64 {
             return Err(Seen::Contradiction(format!("{} is not what it is said to be", it.key)));
         }
-        if meta?.map(|meta| meta.version) != Some(object.meta.version) {
+        if meta?.map(|meta| meta.version).as_ref() != Some(&object.meta.version) {
             return Err(Seen::Contradiction(format!("{} has two versions", it.key)));
+        }
+        let range = it.size / 3..it.size / 3 + 400;
+        let part = backend.get_range(&it.key, range.clone()).await?;
+        let expected = object.excerpt(range);
+        let is_part = part.is_some_and(|part| {
+            (&part.bytes, part.size) == (&expected.bytes, expected.size)
+                && part.version.is_none_or(|version| version == object.meta.version)
+        });
+        if !is_part {
+            return Err(Seen::Contradiction(format!("a range of {} is of other bytes", it.key)));
         }
         seen.insert(it.key.as_str().to_owned(), object.bytes);
     }

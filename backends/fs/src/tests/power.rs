@@ -118,3 +118,9 @@ fn nor_where_objects_become_folders() {
     on_linux(&scripts::renamed(), 300);
     on_macos(&scripts::renamed(), 100);
 }
+
+#[test]
+fn nor_of_objects_that_are_written_once() {
+    on_linux(&scripts::written_once(), 200);
+    on_macos(&scripts::written_once(), 40);
+}

@@ -389,6 +389,36 @@ pub(crate) fn blocked_and_full() -> Script {
     script("blocked and full", quiet().journal_limit(10_500), steps)
 }
 
+/// Objects that are written once, by several at once and again: in one group, while the journal has them, when
+/// they are in their files, and after other bytes were refused.
+pub(crate) fn written_once() -> Script {
+    let chunk = |name: &str| Operation::put(key(&format!("chunks/{name}")), text(name, 700)).immutable();
+    let large = || Operation::put(key("chunks/large"), text("large", 300_000)).immutable();
+    let with_head = |generation: u32, chunks: Vec<Operation>| {
+        let swap = Operation::put(key("head"), head("a", generation));
+        let before = (generation > 1).then(|| head("a", generation - 1));
+        Batch::new().stage(chunks).stage([follows(swap, before)])
+    };
+    let other = Operation::put(key("chunks/one"), "other bytes").immutable();
+    let steps = [
+        Step::Open,
+        Step::Commit(vec![
+            with_head(1, vec![chunk("one"), chunk("two")]),
+            Batch::new().stage([chunk("two"), chunk("three")]),
+            Batch::new().stage([chunk("one")]),
+        ]),
+        Step::Look,
+        one(with_head(2, vec![chunk("one"), chunk("four"), large()])),
+        one(Batch::new().stage([chunk("five"), other])),
+        Step::Close,
+        one(Batch::new().stage([chunk("one"), large()])),
+        one(with_head(3, vec![chunk("four"), chunk("six")])),
+        Step::Look,
+        Step::Close,
+    ];
+    script("written once", quiet(), steps)
+}
+
 /// Names that are an object, a folder and an object again.
 pub(crate) fn renamed() -> Script {
     let gone = |name: &str| Operation::delete(key(name));

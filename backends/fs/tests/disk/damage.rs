@@ -241,3 +241,40 @@ async fn a_folder_of_ours_removed_under_a_handle_is_told() {
     let again = opened(place.path()).await.unwrap();
     assert_eq!(read(&again, "k").await.unwrap(), "in its file");
 }
+
+#[tokio::test]
+async fn an_immutable_object_whose_value_is_damaged_is_not_there() {
+    for is_cut in [false, true] {
+        let place = tempfile::tempdir().unwrap();
+        let backend = opened(place.path()).await.unwrap();
+        let chunk = || put("k", &"x".repeat(300_000)).immutable();
+        write(&backend, chunk()).await;
+        write(&backend, chunk()).await;
+        match is_cut {
+            true => {
+                let file =
+                    fs::read_dir(place.path().join(".journal/values")).unwrap().next().unwrap().unwrap();
+                fs::File::options().write(true).open(file.path()).unwrap().set_len(1_000).unwrap();
+            }
+            false => fs::remove_dir_all(place.path().join(".journal/values")).unwrap(),
+        }
+        let error = backend.commit(one(chunk())).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_range_of_a_value_that_was_cut_is_no_shorter_range() {
+    let place = tempfile::tempdir().unwrap();
+    let backend = opened(place.path()).await.unwrap();
+    write(&backend, put("k", &"x".repeat(300_000))).await;
+    let values = fs::read_dir(place.path().join(".journal/values")).unwrap();
+    for file in values {
+        fs::File::options().write(true).open(file.unwrap().path()).unwrap().set_len(1_000).unwrap();
+    }
+    assert_eq!(backend.get_range(&key("k"), 0..1_000).await.unwrap().unwrap().size, 300_000);
+    for range in [0..1_001, 999..1_001, 5_000..6_000] {
+        let error = backend.get_range(&key("k"), range).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+    }
+}

@@ -1,6 +1,10 @@
 //! Writing and reading objects, and what conditions decide.
 
-use std::{os::unix::fs::PermissionsExt, path::Path, sync::Arc};
+use std::{
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::Path,
+    sync::Arc,
+};
 
 use crate::common::*;
 use pflow_backend::{
@@ -307,4 +311,64 @@ async fn on_a_disk_that_fills_up_everything_acknowledged_stays_and_work_goes_on_
             body(number)
         );
     }
+}
+
+async fn range(backend: &FsBackend, range: std::ops::Range<u64>) -> (String, u64, Option<Version>) {
+    let found = backend.get_range(&key("a"), range).await.unwrap().unwrap();
+    (String::from_utf8(found.bytes.to_vec()).unwrap(), found.size, found.version)
+}
+
+#[tokio::test]
+async fn a_range_is_of_what_counts_as_the_object() {
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("a");
+    let backend = manual(place.path()).await;
+    write(&backend, put("a", "the first").copy()).await;
+    let version = |bytes: &str| Some(Version::of_content(bytes.as_bytes()));
+    assert_eq!(range(&backend, 4..99).await, ("first".to_owned(), 9, version("the first")));
+    backend.close().await.unwrap();
+    // A file would have to be hashed for its version.
+    assert_eq!(range(&backend, 4..6).await, ("fi".to_owned(), 9, None));
+    write(&backend, put("a", "the second").copy()).await;
+    assert_eq!(range(&backend, 4..99).await, ("second".to_owned(), 10, version("the second")));
+    std::fs::write(&file, "an edit").unwrap();
+    assert_eq!(range(&backend, 3..99).await, ("edit".to_owned(), 7, version("an edit")));
+    write(&backend, Operation::delete(key("a"))).await;
+    assert_eq!(backend.get_range(&key("a"), 0..1).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_range_of_a_file_too_large_for_an_object_is_refused_as_the_whole_is() {
+    let place = tempfile::tempdir().unwrap();
+    let backend = manual(place.path()).await;
+    let file = std::fs::File::create(place.path().join("a")).unwrap();
+    if file.set_len((1 << 30) + 1).is_err() {
+        println!("skipped: this file system has no sparse files");
+        return;
+    }
+    let whole = backend.get(&key("a")).await.unwrap_err();
+    let part = backend.get_range(&key("a"), 0..1).await.unwrap_err();
+    assert_eq!((part.kind(), part.to_string()), (ErrorKind::InvalidInput, whole.to_string()));
+}
+
+#[tokio::test]
+async fn an_immutable_object_is_compared_with_the_file() {
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("a");
+    let backend = manual(place.path()).await;
+    let chunk = || put("a", "the chunk").immutable();
+    write_through(&backend, chunk()).await;
+    std::fs::write(&file, "damaged").unwrap();
+    let other = conflict(backend.commit(one(chunk())).await.unwrap());
+    assert_eq!(other.current, Some(Version::of_content(b"damaged")));
+    assert_eq!(std::fs::read(&file).unwrap(), b"damaged", "the caller decides");
+    // A file of another program counts, and stays the file that it is.
+    std::fs::write(&file, "the chunk").unwrap();
+    let before = std::fs::metadata(&file).unwrap();
+    let versions = committed(backend.commit(one(chunk())).await.unwrap());
+    backend.close().await.unwrap();
+    let position = Position { stage: 0, operation: 0 };
+    assert_eq!(versions.get(position), Some(&Version::of_content(b"the chunk")));
+    let after = std::fs::metadata(&file).unwrap();
+    assert_eq!((after.ino(), after.modified().unwrap()), (before.ino(), before.modified().unwrap()));
 }

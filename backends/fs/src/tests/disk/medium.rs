@@ -81,13 +81,15 @@ impl Medium for Simulated {
     }
 
     fn read_at(&self, file: &Node, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.call(Call::Read, At::Node(file), |state, ino, _| {
+        let read = self.call(Call::Read, At::Node(file), |state, ino, _| {
             let content = state.live.bytes(ino).ok_or(Errno::ISDIR)?;
             let from = content.len().min(usize::try_from(offset).unwrap_or(usize::MAX));
             let read = bytes.len().min(content.len() - from);
             bytes[..read].copy_from_slice(&content[from..from + read]);
             Ok(read)
-        })
+        })?;
+        self.calls().bytes_read += read;
+        Ok(read)
     }
 
     fn write_at(&self, file: &Node, bytes: &[u8], offset: u64) -> io::Result<usize> {

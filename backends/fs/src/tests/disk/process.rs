@@ -74,6 +74,11 @@ impl Simulated {
         std::mem::take(&mut *self.calls()).made
     }
 
+    /// How many bytes it has read since the last look.
+    pub(crate) fn take_bytes_read(&self) -> usize {
+        std::mem::take(&mut self.calls().bytes_read)
+    }
+
     /// Whether nothing that it asks for happens any more.
     pub(crate) fn is_dead(&self) -> bool {
         let calls = self.calls();

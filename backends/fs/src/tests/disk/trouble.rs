@@ -112,6 +112,7 @@ pub(super) struct Calls {
     /// How many of each kind.
     counts: [usize; Call::Kind as usize + 1],
     pub(super) syncs: usize,
+    pub(super) bytes_read: usize,
 }
 
 impl Calls {
