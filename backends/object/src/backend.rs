@@ -1,9 +1,9 @@
-use std::{fmt, sync::Arc};
+use std::{fmt, ops::Range, sync::Arc};
 
 use futures::{StreamExt, stream};
 use pflow_backend::{
-    Batch, BoxStream, Capabilities, Commit, Durability, Environment, Key, Listed, Meta, Object, Operation,
-    Prefix, Result, StorageBackend, async_trait, probe::Check,
+    Batch, BoxStream, Capabilities, Commit, Durability, Environment, Excerpt, Key, Listed, Meta, Object,
+    Operation, Prefix, Result, StorageBackend, async_trait, probe::Check,
 };
 
 use crate::{
@@ -63,6 +63,8 @@ impl StorageBackend for ObjectBackend {
 
     fn capabilities(&self) -> Capabilities {
         Capabilities::new(Durability::Service, self.client.options.max_object_size)
+            .immutable_puts(true)
+            .ranged_reads(true)
     }
 
     async fn get(&self, key: &Key) -> Result<Option<Object>> {
@@ -77,6 +79,15 @@ impl StorageBackend for ObjectBackend {
         let _turn = self.client.turn().await?;
         let found = self.client.head(&mut self.client.attempts(), key).await;
         found.map_err(|unread| unread.error(&self.client.place, Doing::LookAt(key)))
+    }
+
+    /// One request, and a second one for a range without bytes. A server that ignores ranges sends the whole
+    /// object, which is cut.
+    async fn get_range(&self, key: &Key, range: Range<u64>) -> Result<Option<Excerpt>> {
+        self.late.settled(key).await;
+        let _turn = self.client.turn().await?;
+        let found = self.client.get_range(&mut self.client.attempts(), key, range).await;
+        found.map_err(|unread| unread.error(&self.client.place, Doing::Read(key)))
     }
 
     fn list(&self, prefix: &Prefix, after: Option<&Key>) -> BoxStream<'static, Result<Listed>> {

@@ -1,16 +1,21 @@
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use chrono::{DateTime, Utc};
 use futures::FutureExt;
 use object_store::{
-    GetOptions, ObjectMeta, ObjectStoreExt, PutMode, PutOptions, PutPayload,
+    GetOptions, GetRange, ObjectMeta, ObjectStoreExt, PutMode, PutOptions, PutPayload,
     list::{PaginatedListOptions, PaginatedListResult},
     path::Path,
 };
-use pflow_backend::{Bytes, Environment, Error, ErrorKind, Key, Meta, Object, Precondition, Result, Version};
+use pflow_backend::{
+    Bytes, Environment, Error, ErrorKind, Excerpt, Key, Meta, Object, Precondition, Result, Version,
+};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::{
@@ -49,6 +54,16 @@ pub(crate) enum Unread {
     Fault(Fault),
     /// The server gives the object no version, so that no condition can name it.
     Nameless,
+}
+
+/// The answer to the request of a range.
+enum RangeAnswer {
+    /// The bytes of the range that exist.
+    Bytes(ObjectMeta, Bytes),
+    /// The range begins at or after the end.
+    Nothing,
+    /// Not the range: the server does not serve ranges as requested.
+    Whole,
 }
 
 impl From<Fault> for Unread {
@@ -131,6 +146,74 @@ impl Client {
         };
         let Some((meta, bytes)) = self.look(attempts, one).await? else { return Ok(None) };
         Ok(Some(Object::new(self.meta(key, &meta)?, bytes)))
+    }
+
+    /// Reads a range of the object, with bytes, size and version from one answer.
+    ///
+    /// A server answers 416 if the range begins at or after the end. That answer has no version, so the
+    /// metadata is read after it. If the object has grown meanwhile, the range is requested again. An empty
+    /// range cannot be requested, so the metadata is read at once.
+    ///
+    /// If a server answers with the whole object or with another range, the whole object is read and cut.
+    pub(crate) async fn get_range(
+        &self,
+        attempts: &mut Attempts<'_>,
+        key: &Key,
+        range: Range<u64>,
+    ) -> std::result::Result<Option<Excerpt>, Unread> {
+        // No object has more bytes, and not every server can parse a larger number.
+        let asked = range.start..range.end.min(i64::MAX.unsigned_abs());
+        loop {
+            if !asked.is_empty() {
+                match self.part(attempts, key, &asked).await? {
+                    None => return Ok(None),
+                    Some(RangeAnswer::Whole) => {
+                        return Ok(self.get(attempts, key).await?.map(|object| object.excerpt(range)));
+                    }
+                    Some(RangeAnswer::Bytes(meta, bytes)) => {
+                        let Meta { size, version, .. } = self.meta(key, &meta)?;
+                        return Ok(Some(Excerpt::new(bytes, size, Some(version))));
+                    }
+                    Some(RangeAnswer::Nothing) => {}
+                }
+            }
+            let Some(meta) = self.head(attempts, key).await? else { return Ok(None) };
+            if asked.is_empty() || meta.size <= asked.start {
+                return Ok(Some(Excerpt::new("", meta.size, Some(meta.version))));
+            }
+            if !attempts.pause().await {
+                return Err(Fault::Answer(Answer::of_status(416)).into());
+            }
+        }
+    }
+
+    /// Requests a range that is not empty; none if the key does not exist.
+    async fn part(
+        &self,
+        attempts: &mut Attempts<'_>,
+        key: &Key,
+        range: &Range<u64>,
+    ) -> std::result::Result<Option<RangeAnswer>, Fault> {
+        let path = self.path(key);
+        let one = || async {
+            let range = GetRange::Bounded(range.clone());
+            let options = GetOptions { range: Some(range.clone()), ..GetOptions::default() };
+            let answer = match self.service.get_opts(&path, options).await.map_err(fault) {
+                Ok(answer) => answer,
+                Err(Fault::Answer(answer)) if answer.status == 416 => return Ok(RangeAnswer::Nothing),
+                // object_store refuses an answer that is not the range that was requested.
+                Err(Fault::Garbled) => return Ok(RangeAnswer::Whole),
+                Err(fault) => return Err(fault),
+            };
+            if range.as_range(answer.meta.size).ok() != Some(answer.range.clone()) {
+                return Ok(RangeAnswer::Whole);
+            }
+            let (meta, wanted) = (answer.meta.clone(), answer.range.end - answer.range.start);
+            let bytes = answer.bytes().await.map_err(fault)?;
+            // A connection that ends early is an error in HTTP, but not behind every proxy.
+            if bytes.len() as u64 != wanted { Err(Fault::Cut) } else { Ok(RangeAnswer::Bytes(meta, bytes)) }
+        };
+        self.look(attempts, one).await
     }
 
     /// Reads the metadata of the object without its bytes.

@@ -16,9 +16,9 @@
 //!    - If it holds the state that `c` names, the write is not applied *yet*. The same PUT is sent again;
 //!      sending it twice has the effect of sending it once.
 //!    - If it holds anything else, and the write is `Absent` for an object that is written once
-//!      ([`WriteKind::Fresh`]), another client wrote that. An object that is written once is not replaced, so
-//!      ours was never stored: **conflict**. Of an object that is rewritten, ours may have been stored in
-//!      between: **overtaken**.
+//!      ([`WriteKind::Fresh`], [`WriteKind::Immutable`]), another client wrote that. An object that is written
+//!      once is not replaced, so ours was never stored: **conflict**. Of an object that is rewritten, ours may
+//!      have been stored in between: **overtaken**.
 //!
 //!    In both cases no request of this write can be applied any more. Under `Is` the version does not occur
 //!    again, because it names unique bytes. Under `Absent` the present object would have to be removed first,
@@ -27,7 +27,13 @@
 //!    object (no connection, or a refusal of the caller, the bucket or the form). After any other request it
 //!    is never returned: `doubt` stays set, and a write that cannot be settled by the deadline is
 //!    **unknown**.
-//! 4. **Refusals are bounded.** A server that answers 412 `MOST_REFUSALS` times while the state that `c`
+//! 4. **An immutable object needs no owner.** Every writer of a [`WriteKind::Immutable`] key puts `b`, so it
+//!    does not matter whose `b` is read back: the key holds what the write promises, and the version that was
+//!    read is the one to answer. The refusal of our own repeated request is settled in the same way. Other
+//!    bytes are damage, or were put by a client that breaks the rule of the kind. They are a conflict and never
+//!    overtaken, because nobody may have replaced ours. If such an object is removed, as garbage may be, a
+//!    request of this write that is still in flight may store it once more, with the right bytes.
+//! 5. **Refusals are bounded.** A server that answers 412 `MOST_REFUSALS` times while the state that `c`
 //!    names is stored does not keep conditions: the write ends with [`ErrorKind::Unsafe`], unknown as in 3. A
 //!    correct server gives such an answer only if a copy of the request was applied first (then `b` is
 //!    stored), or if the key was changed and changed back (which does not occur here, because bytes are
@@ -168,6 +174,9 @@ async fn conditionally(
     loop {
         let form = client.tokens.form();
         let fault = match attempts.one(client.put(key, bytes, when, form)).await {
+            // Without a version, an immutable object is settled by reading it like after any other answer in
+            // doubt: the kind knows no overtaken write, and an object that is gone is put again.
+            Ok(None) if kind == WriteKind::Immutable => Fault::Garbled,
             Ok(version) => {
                 return named(client, &mut attempts, key, bytes, version).await;
             }
@@ -219,7 +228,8 @@ fn settle(found: Option<Object>, bytes: &Bytes, when: &Precondition, kind: Write
             if when.holds(current.as_ref()) {
                 return None;
             }
-            let written_once = kind == WriteKind::Fresh && *when == Precondition::Absent;
+            let is_written_once = matches!(kind, WriteKind::Fresh | WriteKind::Immutable);
+            let written_once = is_written_once && *when == Precondition::Absent;
             Some(Written::Refused { current, overtaken: !written_once })
         }
     }

@@ -11,7 +11,7 @@ use std::{
 
 use futures::{FutureExt, StreamExt, stream};
 use object_store::{
-    Attributes, CopyOptions, GetOptions, GetRange, GetResult, GetResultPayload, ListResult, MultipartUpload,
+    Attributes, CopyOptions, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload,
     ObjectMeta, ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult,
     client::{HttpError, HttpErrorKind},
     list::{PaginatedListOptions, PaginatedListResult, PaginatedListStore},
@@ -309,14 +309,12 @@ impl ObjectStore for Simulated {
         let stored = self.carry_out().await.objects.get(name).cloned();
         let Some(Stored { bytes, attributes, number }) = stored else { return Err(answer(404, name)) };
         let size = bytes.len() as u64;
-        let (range, sent) = match options.range {
-            Some(GetRange::Bounded(range)) => {
-                let part =
-                    bytes.slice(usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap());
-                (range, part)
-            }
-            _ => (0..size, bytes),
+        let range = match options.range.filter(|_| !options.head) {
+            Some(range) => range.as_range(size).map_err(|_| answer(416, name))?,
+            None => 0..size,
         };
+        let [start, end] = [range.start, range.end].map(|at| usize::try_from(at).unwrap());
+        let sent = bytes.slice(start..end);
         let meta = ObjectMeta {
             location: location.clone(),
             last_modified: DateTime::UNIX_EPOCH,

@@ -126,6 +126,94 @@ async fn equal_bytes_count_as_the_own_write() {
 }
 
 #[tokio::test]
+async fn equal_bytes_of_an_immutable_object_are_committed() {
+    for answered in FAILED.into_iter().chain([Plan::Plainly]) {
+        let server = Server::new();
+        let backend = backend(&server);
+        server.store("p/a", "the chunk");
+        server.plan("PUT", [answered]);
+        let answer = commit(&backend, put("a", "the chunk").immutable()).await.unwrap();
+        assert_eq!(first_version(&answer), Some(&Version::new("1")), "{answered:?}: {answer:?}");
+        assert_eq!(server.holds("p/a").as_deref(), Some("the chunk"));
+    }
+}
+
+#[tokio::test]
+async fn own_repeated_immutable_put_is_committed() {
+    for lost in LOST {
+        let server = Server::new();
+        let backend = backend(&server);
+        server.plan("PUT", [lost]);
+        let answer = commit(&backend, put("a", "the chunk").immutable()).await.unwrap();
+        assert_eq!(first_version(&answer), Some(&Version::new("1")), "{lost:?}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn other_bytes_of_an_immutable_object_are_never_overtaken() {
+    let at = Position { stage: 0, operation: 0 };
+    let conflict = |version: &str| Commit::Conflict(Conflict::new(at, Some(Version::new(version)), 0));
+    for answered in FAILED.into_iter().chain([Plan::Plainly]) {
+        let server = Server::new();
+        let backend = backend(&server);
+        server.store("p/a", "damaged");
+        server.plan("PUT", [answered]);
+        let answer = commit(&backend, put("a", "the chunk").immutable()).await.unwrap();
+        assert_eq!(answer, conflict("1"), "{answered:?}");
+    }
+    // Also if the own put was applied and another client breaks the rule.
+    for status in [412, 409, 500] {
+        let server = Server::new();
+        let backend = backend(&server);
+        server.plan("PUT", [Plan::DoneAndReplaced("theirs", status)]);
+        let answer = commit(&backend, put("a", "the chunk").immutable()).await.unwrap();
+        assert_eq!(answer, conflict("2"), "{status}");
+    }
+}
+
+#[tokio::test]
+async fn immutable_put_without_a_version_in_its_answer_is_read_back() {
+    let server = Server::new();
+    let backend = backend(&server);
+    server.plan("PUT", [Plan::DoneNameless]);
+    let answer = commit(&backend, put("a", "the chunk").immutable()).await.unwrap();
+    assert_eq!(first_version(&answer), Some(&Version::new("1")));
+    assert_eq!(server.requests(), ["PUT p/a", "GET p/a"]);
+    // If it was removed since, it is put again, and is no conflict with nothing.
+    server.plan("PUT", [Plan::DoneNamelessAndRemoved]);
+    let answer = commit(&backend, put("b", "the chunk").immutable()).await.unwrap();
+    assert_eq!(first_version(&answer), Some(&Version::new("3")));
+    assert_eq!(server.requests(), ["PUT p/b", "GET p/b", "PUT p/b"]);
+}
+
+#[tokio::test]
+async fn batch_goes_on_after_an_immutable_object_that_is_there() {
+    let server = Server::new();
+    let backend = backend(&server);
+    server.store("p/chunk", "the chunk");
+    let batch = Batch::new()
+        .stage([put("chunk", "the chunk").immutable(), put("record", "1").absent().fresh()])
+        .stage([put("head", "1").absent()]);
+    let versions = versions(backend.commit(batch.clone()).await);
+    assert_eq!(versions.get(Position { stage: 0, operation: 0 }), Some(&Version::new("1")));
+    assert_eq!(server.holds("p/head").as_deref(), Some("1"));
+    server.store("p/chunk", "damaged");
+    let answer = backend.commit(batch).await.unwrap();
+    let Commit::Conflict(Conflict { at, applied: 0, .. }) = answer else { panic!("{answer:?}") };
+    assert_eq!(at, Position { stage: 0, operation: 0 });
+}
+
+#[tokio::test]
+async fn immutable_put_in_doubt_is_unknown_and_never_a_conflict() {
+    let server = Server::new();
+    let backend = backend(&server);
+    server.plan("PUT", [Plan::DoneAndAnswered(412)]);
+    server.plan("GET", [Plan::Answered(403)]);
+    let error = commit(&backend, put("a", "the chunk").immutable()).await.unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::Denied, Outcome::Unknown), "{error}");
+}
+
+#[tokio::test]
 async fn refusal_of_caller_or_bucket_is_certainly_not_applied() {
     for (status, kind) in [
         (400, ErrorKind::Io),

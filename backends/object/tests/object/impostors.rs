@@ -28,6 +28,7 @@ async fn reads(backend: &ObjectBackend) -> Vec<Error> {
     vec![
         backend.get(&key()).await.unwrap_err(),
         backend.stat(&key()).await.unwrap_err(),
+        backend.get_range(&key(), 1..3).await.unwrap_err(),
         backend.list(&Prefix::root(), None).try_collect::<Vec<_>>().await.unwrap_err(),
     ]
 }
@@ -274,4 +275,40 @@ async fn a_server_that_is_silent_at_the_handshake_is_unreachable() {
     let backend = open("s3://plans/p", limits).unwrap();
     let error = backend.get(&key()).await.unwrap_err();
     assert_sentence(&error, ErrorKind::Unavailable, SURELY_NOT, &[&endpoint, "cannot be reached"]);
+}
+
+/// The answer of a server of objects with this status line and these headers.
+fn object(status: &str, headers: &str, body: &str) -> Vec<u8> {
+    format!(
+        "HTTP/1.1 {status}\r\netag: \"1\"\r\nlast-modified: Sun, 29 Nov 2026 10:00:00 GMT\r\n{headers}content-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}
+
+/// Some servers and proxies know no ranges, and some answer with another range than was asked for.
+#[tokio::test]
+async fn a_server_without_ranges_is_read_whole_and_cut() {
+    let whole = || object("200 OK", "", "0123456789");
+    for part in [
+        whole(),
+        object("206 Partial Content", "", "0123456789"),
+        object("206 Partial Content", "content-range: bytes 0-3/10\r\n", "0123"),
+        object("206 Partial Content", "content-range: bytes 2-9/10\r\n", "23456789"),
+        object("206 Partial Content", "content-range: bytes 2-4/*\r\n", "234"),
+    ] {
+        let server = RawServer::start(move |head| {
+            let asks_range = head.to_ascii_lowercase().contains("\r\nrange: bytes=2-4\r\n");
+            Some(if asks_range { part.clone() } else { whole() })
+        })
+        .await;
+        let found = backend(&server.url()).get_range(&key(), 2..5).await.unwrap().unwrap();
+        assert_eq!((&found.bytes[..], found.size), (&b"234"[..], 10));
+        assert_eq!(found.version.as_ref().map(|it| it.as_str()), Some("1"));
+        assert_eq!(server.requests(), 2);
+    }
+    let part = object("206 Partial Content", "content-range: bytes 2-4/10\r\n", "234");
+    let server = always(part).await;
+    let found = backend(&server.url()).get_range(&key(), 2..5).await.unwrap().unwrap();
+    assert_eq!((&found.bytes[..], found.size, server.requests()), (&b"234"[..], 10, 1));
 }
