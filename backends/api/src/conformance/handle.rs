@@ -1,11 +1,11 @@
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use futures::{StreamExt, TryStreamExt};
 
 use super::check::{Checked, Rule, Stop, condition_at, delete, ensure, key, prefix, put, same_bytes};
 use crate::{
-    Batch, Capabilities, Commit, Conflict, ErrorKind, Listed, Meta, Object, Operation, Outcome, Position,
-    Precondition, StorageBackend, Version, Versions, WriteKind,
+    Batch, Capabilities, Commit, Conflict, ErrorKind, Excerpt, Listed, Meta, Object, Operation, Outcome,
+    Position, Precondition, StorageBackend, Version, Versions, WriteKind,
 };
 
 /// A backend's handle, with methods for the cases. Each method checks the consistency of every answer.
@@ -49,6 +49,46 @@ impl Handle {
             ensure!(meta.key == key, "stat {name} answered {}", meta.key);
         }
         Ok(answer)
+    }
+
+    pub(super) async fn get_range(&self, name: &str, range: Range<u64>) -> Checked<Option<Excerpt>> {
+        let key = key(name)?;
+        let what = || format!("get_range {name} {range:?}");
+        let answer = self.0.get_range(&key, range.clone()).await;
+        let answer = answer.map_err(|error| Stop::read(what(), &error))?;
+        if let Some(Excerpt { bytes, size, .. }) = &answer {
+            let within = Excerpt::within(&range, *size);
+            let (has, wants) = (bytes.len() as u64, within.end - within.start);
+            ensure!(
+                has == wants,
+                "{} answered {has} bytes where an object of {size} bytes, as it says, has {wants}",
+                what()
+            );
+        }
+        Ok(answer)
+    }
+
+    /// Checks that a range of an object with these bytes is read, with the size of the object, and with its
+    /// version if one is named.
+    pub(super) async fn expect_range(&self, name: &str, range: Range<u64>, body: &[u8]) -> Checked {
+        let found = self.get_range(name, range.clone()).await?;
+        let found = found.ok_or_else(|| Stop::Failed(format!("get_range does not find {name}")))?;
+        let (says, has) = (found.size, body.len());
+        ensure!(says == has as u64, "get_range says that {name} has {says} bytes, and {has} were put");
+        let [start, end] = {
+            let within = Excerpt::within(&range, says);
+            [within.start, within.end].map(|at| usize::try_from(at).unwrap_or(usize::MAX))
+        };
+        let expected = body.get(start..end).unwrap_or_default();
+        same_bytes(&format!("the range {range:?} of {name}"), &found.bytes, expected)?;
+        if let Some(version) = found.version {
+            let now = self.stat(name).await?.map(|meta| meta.version);
+            ensure!(
+                now.as_ref() == Some(&version),
+                "get_range calls {name} {version}, and stat finds {now:?}"
+            );
+        }
+        Ok(())
     }
 
     /// Reads an object that must exist.
@@ -133,12 +173,17 @@ impl Handle {
         let conflict = match answer {
             Commit::Conflict(conflict) => conflict,
             Commit::Overtaken(conflict) => {
-                let fresh = matches!(operation, Some(Operation::Put { kind: WriteKind::Fresh, .. }));
+                let immutable_puts = self.capabilities().immutable_puts;
+                let written_once = match operation {
+                    Some(Operation::Put { kind: WriteKind::Fresh, .. }) => true,
+                    Some(Operation::Put { kind: WriteKind::Immutable, .. }) => immutable_puts,
+                    _ => false,
+                };
                 ensure!(
                     !self.capabilities().exact_conflicts,
                     "{condition} does not hold, and a backend with exact conflicts answers Overtaken"
                 );
-                ensure!(!fresh, "what is written once cannot be overtaken: {condition}");
+                ensure!(!written_once, "what is written once cannot be overtaken: {condition}");
                 conflict
             }
             Commit::Committed(_) => {

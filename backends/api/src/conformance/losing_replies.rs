@@ -1,11 +1,11 @@
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 
 use crate::{
-    Batch, Capabilities, Commit, Error, ErrorKind, Key, Listed, Object, Operation, Prefix, Result,
-    StorageBackend,
+    Batch, Capabilities, Commit, Error, ErrorKind, Excerpt, Key, Listed, Meta, Object, Operation, Prefix,
+    Result, StorageBackend,
 };
 
 /// A handle that loses every reply: each commit that happened or met a conflict returns that its outcome is
@@ -36,6 +36,14 @@ impl StorageBackend for LosingReplies {
 
     async fn get(&self, key: &Key) -> Result<Option<Object>> {
         self.0.get(key).await
+    }
+
+    async fn stat(&self, key: &Key) -> Result<Option<Meta>> {
+        self.0.stat(key).await
+    }
+
+    async fn get_range(&self, key: &Key, range: Range<u64>) -> Result<Option<Excerpt>> {
+        self.0.get_range(key, range).await
     }
 
     fn list(&self, prefix: &Prefix, after: Option<&Key>) -> BoxStream<'static, Result<Listed>> {

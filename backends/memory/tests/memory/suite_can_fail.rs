@@ -14,7 +14,11 @@ use pflow_backend::conformance::{self, Report, Verdict};
 const FAULTS: &[(Fault, &[&str], &str)] = &[
     (
         Fault::DropsTheLastByte,
-        &["reads::what_was_put_comes_back", "reads::a_large_object_comes_back_whole"],
+        &[
+            "reads::what_was_put_comes_back",
+            "reads::a_large_object_comes_back_whole",
+            "immutable::the_first_put_stores_the_object",
+        ],
         "text has 8 bytes where 9 were put",
     ),
     (
@@ -61,6 +65,57 @@ const FAULTS: &[(Fault, &[&str], &str)] = &[
         Fault::ReadsVersionApart,
         &["visibility::a_version_is_read_with_its_own_bytes"],
         "get gave the bytes of write 0 with the version of write",
+    ),
+    (
+        Fault::RangeIsOffByOne,
+        &["ranges::a_range_gives_these_bytes", "ranges::an_empty_range_gives_no_bytes"],
+        "get_range a/b 0..1 answered 2 bytes where an object of 4 bytes, as it says, has 1",
+    ),
+    (
+        Fault::RangePastTheEndFails,
+        &[
+            "ranges::a_range_past_the_end_gives_what_is_there",
+            "ranges::an_object_without_bytes_has_empty_ranges",
+        ],
+        "a range that ends after the end gives the bytes up to the end: get_range a 0..11 failed",
+    ),
+    (
+        Fault::RangeBehindTheEndFails,
+        &[
+            "ranges::a_range_behind_the_end_gives_no_bytes",
+            "ranges::an_object_without_bytes_has_empty_ranges",
+        ],
+        "a range that begins at or after the end gives no bytes: get_range a 10..11 failed",
+    ),
+    (
+        Fault::EmptyRangeFails,
+        &["ranges::an_empty_range_gives_no_bytes"],
+        "an empty range gives no bytes: get_range a 0..0 failed",
+    ),
+    (
+        Fault::RangeOfMissingIsEmpty,
+        &["ranges::a_missing_key_has_no_range", "ranges::a_range_reads_what_was_committed_last"],
+        "get_range finds a, which is not there",
+    ),
+    (
+        Fault::RangeSizeIsItsOwn,
+        &["ranges::a_range_gives_these_bytes"],
+        "get_range says that a/b has 1 bytes, and 4 were put",
+    ),
+    (
+        Fault::RangesAreCached,
+        &["ranges::a_range_reads_what_was_committed_last"],
+        "a commit that was answered is visible to every later read of a range",
+    ),
+    (
+        Fault::RangeOfTwoVersions,
+        &["visibility::a_range_is_of_one_version"],
+        "a range is of one version: it has the bytes of write",
+    ),
+    (
+        Fault::RangeVersionApart,
+        &["visibility::a_range_is_of_one_version"],
+        "get_range gave the bytes of write 0 with the version of write",
     ),
     (Fault::CutsLongNames, &["keys::the_longest_names_are_keys"], "were put; list finds"),
     (Fault::FlattensNames, &["keys::neighbours_keep_apart"], "a/b has other bytes"),
@@ -177,6 +232,7 @@ const FAULTS: &[(Fault, &[&str], &str)] = &[
             "racing::creates_and_deletes_take_turns",
             "racing::transfers_between_two_keys_keep_the_sum",
             "racing::a_chain_of_records_has_no_gap",
+            "immutable::of_many_different_puts_one_succeeds",
         ],
         "of 16 commits under one condition on created/0 exactly one happens",
     ),
@@ -299,7 +355,10 @@ const FAULTS: &[(Fault, &[&str], &str)] = &[
     ),
     (
         Fault::WritesInPlace,
-        &["visibility::an_object_is_never_seen_torn_or_older_than_answered"],
+        &[
+            "visibility::an_object_is_never_seen_torn_or_older_than_answered",
+            "visibility::an_immutable_object_is_seen_whole_or_not_at_all",
+        ],
         "a reader sees a write whole",
     ),
     (
@@ -350,6 +409,52 @@ const FAULTS: &[(Fault, &[&str], &str)] = &[
             "lost_replies::a_batch_without_reply_keeps_its_order",
         ],
         "is called a conflict, which is with its own first copy",
+    ),
+    (
+        Fault::ImmutableOverwrites,
+        &["immutable::other_bytes_are_a_conflict", "immutable::of_many_different_puts_one_succeeds"],
+        "the condition Absent on chunks/0 (operation 0 of stage 0) does not hold, and the batch committed",
+    ),
+    (
+        Fault::EqualImmutableIsAConflict,
+        &[
+            "immutable::equal_bytes_succeed_again",
+            "immutable::equal_bytes_let_the_batch_go_on",
+            "immutable::a_dropped_batch_may_be_repeated",
+            "immutable::a_put_without_reply_may_be_repeated",
+            "immutable::of_many_equal_puts_all_succeed",
+        ],
+        "an immutable put succeeds if its key holds equal bytes: conditions that held met a conflict",
+    ),
+    (
+        Fault::EqualLengthIsEqual,
+        &["immutable::other_bytes_are_a_conflict"],
+        "the condition Absent on chunks/0 (operation 0 of stage 0) does not hold, and the batch committed",
+    ),
+    (
+        Fault::ImmutableNamesItsOwnVersion,
+        &["immutable::equal_bytes_succeed_again", "immutable::equal_bytes_let_the_batch_go_on"],
+        "and the answer says Some(Version(of its own))",
+    ),
+    (
+        Fault::NoPlaceForStored,
+        &["immutable::equal_bytes_succeed_again", "immutable::equal_bytes_let_the_batch_go_on"],
+        "the stages of a batch have [1] operations, and its Versions [0] places",
+    ),
+    (
+        Fault::EqualImmutableEndsTheBatch,
+        &["immutable::equal_bytes_let_the_batch_go_on"],
+        "the batch goes on after equal bytes",
+    ),
+    (
+        Fault::ImmutableTakesAnyCondition,
+        &["immutable::another_condition_is_refused"],
+        "a batch that breaks a rule of Batch::check was not refused as InvalidInput",
+    ),
+    (
+        Fault::ImmutableIsOvertaken,
+        &["immutable::other_bytes_are_a_conflict", "immutable::of_many_different_puts_one_succeeds"],
+        "what is written once cannot be overtaken: the condition Absent on chunks/0",
     ),
     (
         Fault::DeniesItsCommit,

@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use pflow_backend::{
     Batch, BoxStream, Capabilities, Commit, Conflict, Error, Key, Listed, ManualEnvironment, Object,
-    Operation, Outcome, Position, Prefix, Result, StorageBackend, Versions, async_trait,
+    Operation, Outcome, Position, Prefix, Result, StorageBackend, Versions, WriteKind, async_trait,
     conformance::{self, Harness, Site},
 };
 use pflow_backend_memory::MemoryBackend;
 use tokio::task::yield_now;
 
 /// As an object store: each operation is a request of its own, a conflict leaves what came before it, a
-/// delete takes no condition, and there is one handle.
+/// delete takes no condition, and there is one handle. An immutable put is one under `Absent`, and a range is
+/// cut from the whole object.
 #[derive(Debug, Clone)]
 struct Weakest(MemoryBackend);
 
@@ -22,7 +23,8 @@ impl StorageBackend for Weakest {
     }
 
     fn capabilities(&self) -> Capabilities {
-        self.0.capabilities().atomic_batch(false).conditional_delete(false)
+        let weak = self.0.capabilities().atomic_batch(false).conditional_delete(false);
+        weak.immutable_puts(false).ranged_reads(false)
     }
 
     async fn get(&self, key: &Key) -> Result<Option<Object>> {
@@ -39,7 +41,13 @@ impl StorageBackend for Weakest {
         for (applied, stage) in batch.stages().iter().enumerate() {
             let mut of_stage = Vec::new();
             for (number, operation) in stage.iter().enumerate() {
-                let request = Batch::new().stage([operation.clone()]);
+                let operation = match operation {
+                    Operation::Put { key, bytes, kind: WriteKind::Immutable, .. } => {
+                        Operation::put(key.clone(), bytes.clone()).absent()
+                    }
+                    operation => operation.clone(),
+                };
+                let request = Batch::new().stage([operation]);
                 let left = |error: Error| error.with_outcome(Outcome::NotApplied { applied });
                 match self.0.commit(request).await.map_err(left)?.into_result() {
                     Ok(version) => {
@@ -84,6 +92,11 @@ async fn the_weakest_storage_that_keeps_the_contract_passes() {
     let report = conformance::run(&OneHandle).await;
     report.assert_conformant();
     let expected = [
+        "immutable::equal_bytes_succeed_again",
+        "immutable::equal_bytes_let_the_batch_go_on",
+        "immutable::a_dropped_batch_may_be_repeated",
+        "immutable::a_put_without_reply_may_be_repeated",
+        "immutable::of_many_equal_puts_all_succeed",
         "visibility::an_atomic_batch_is_never_seen_in_part",
         "racing::of_many_conditional_deletes_one_wins",
         "racing::transfers_between_two_keys_keep_the_sum",

@@ -28,7 +28,8 @@ impl StorageBackend for Resolving {
     }
 
     fn capabilities(&self) -> Capabilities {
-        self.0.capabilities().exact_conflicts(false)
+        // None of these wrappers forwards `get_range`.
+        self.0.capabilities().exact_conflicts(false).ranged_reads(false)
     }
 
     async fn get(&self, key: &Key) -> Result<Option<Object>> {
@@ -191,6 +192,53 @@ impl<B: StorageBackend> StorageBackend for Tenant<B> {
     }
 }
 
+/// Stores every byte inverted, behind a byte of its own. It overrides `get` and `commit` alone.
+#[derive(Debug, Clone)]
+struct Inverting(MemoryBackend);
+
+#[async_trait]
+impl StorageBackend for Inverting {
+    fn inner(&self) -> Option<&dyn StorageBackend> {
+        Some(&self.0)
+    }
+
+    /// Equal bytes are stored as equal bytes.
+    fn capabilities(&self) -> Capabilities {
+        let capabilities = self.0.capabilities().ranged_reads(false);
+        let limit = capabilities.max_object_size - 1;
+        Capabilities::new(capabilities.durability, limit).immutable_puts(true)
+    }
+
+    async fn get(&self, key: &Key) -> Result<Option<Object>> {
+        let Some(mut object) = self.0.get(key).await? else { return Ok(None) };
+        object.bytes = object.bytes.iter().skip(1).map(|byte| !byte).collect();
+        object.meta.size = object.bytes.len() as u64;
+        Ok(Some(object))
+    }
+
+    fn list(&self, prefix: &Prefix, after: Option<&Key>) -> BoxStream<'static, Result<Listed>> {
+        let shorter = |line: Listed| Listed::new(line.key, line.size - 1, line.modified);
+        self.0.list(prefix, after).map_ok(shorter).boxed()
+    }
+
+    async fn commit(&self, batch: Batch) -> Result<Commit> {
+        batch.check(&self.capabilities())?;
+        let inverted = |operation: &Operation| {
+            let mut operation = operation.clone();
+            if let Operation::Put { bytes, .. } = &mut operation {
+                *bytes = std::iter::once(b'I').chain(bytes.iter().map(|byte| !byte)).collect();
+            }
+            operation
+        };
+        let stages = batch.stages().iter().map(|stage| stage.iter().map(inverted).collect::<Vec<_>>());
+        self.0.commit(stages.fold(Batch::new(), Batch::stage)).await
+    }
+
+    async fn attempt(&self, put: Operation) -> Result<Commit> {
+        self.commit(Batch::new().stage([put])).await
+    }
+}
+
 struct Wrapped<F>(F);
 
 struct Handle<B>(B);
@@ -223,6 +271,24 @@ async fn wrapper_that_maps_keys_keeps_the_contract() {
     let report = conformance::run(&Wrapped(|| Logging(tenant("tenant")))).await;
     // The longest names are too long below a prefix.
     assert_eq!(report.failed().collect::<Vec<_>>(), ["keys::the_longest_names_are_keys"], "{report}");
+}
+
+#[tokio::test]
+async fn wrapper_that_changes_bytes_keeps_the_contract() {
+    // The suite needs 4 KiB, and the wrapper adds a byte.
+    conformance::run(&Wrapped(|| Inverting(memory().with_max_object_size(4_097)))).await.assert_conformant();
+}
+
+#[tokio::test]
+async fn default_range_never_has_the_bytes_of_the_inner_backend() {
+    let wrapper = Inverting(memory());
+    let key = Key::parse("a").unwrap();
+    let put = Operation::put(key.clone(), "01234");
+    drop(wrapper.commit(Batch::new().stage([put])).await.unwrap());
+    let part = wrapper.get_range(&key, 1..3).await.unwrap().unwrap();
+    assert_eq!((&part.bytes[..], part.size), (&b"12"[..], 5));
+    let inner = wrapper.0.get_range(&key, 1..3).await.unwrap().unwrap();
+    assert_eq!((&inner.bytes[..], inner.size), (&[!b'0', !b'1'][..], 6));
 }
 
 #[tokio::test]

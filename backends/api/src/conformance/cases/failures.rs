@@ -131,6 +131,7 @@ pub(super) async fn a_failed_read_is_an_error_and_never_unknown(ground: &Ground)
     let (backend, name) = (cut.backend(), key("a/b")?);
     read_failed("get", backend.get(&name).await)?;
     read_failed("stat", backend.stat(&name).await)?;
+    read_failed("get_range", backend.get_range(&name, 0..1).await)?;
     read_failed("list", backend.list(&prefix("a")?, None).try_collect::<Vec<_>>().await)?;
     match backend.commit(Batch::new().stage([put("c", "c")?])).await {
         Ok(answer) => {

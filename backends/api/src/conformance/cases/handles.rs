@@ -132,9 +132,11 @@ pub(super) async fn a_closed_handle_reads_the_truth_or_is_unavailable(ground: &G
     let (backend, name) = (ground.store.backend(), key("a/b")?);
     let get = backend.get(&name).await.map(|found| found.is_some_and(|object| object.bytes == "x"));
     let stat = backend.stat(&name).await.map(|found| found.is_some_and(|meta| meta.size == 1));
+    let range = backend.get_range(&name, 0..9).await;
+    let range = range.map(|found| found.is_some_and(|part| part.bytes == "x" && part.size == 1));
     let list = backend.list(&prefix("a")?, None).try_collect::<Vec<_>>().await;
     let list = list.map(|lines| lines.iter().map(|line| &line.key).eq([&name]));
-    for (what, answer) in [("get", get), ("stat", stat), ("list", list)] {
+    for (what, answer) in [("get", get), ("stat", stat), ("get_range", range), ("list", list)] {
         match answer {
             Ok(is_true) => ensure!(is_true, "a/b was put, and {what} does not find it after a close"),
             Err(error) if error.outcome() == Outcome::Unknown => return Err(Stop::read(what, &error)),

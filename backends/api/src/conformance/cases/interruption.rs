@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// More polls than any commit of a backend in this process needs.
-const MOST_POLLS: usize = 16;
+pub(super) const MOST_POLLS: usize = 16;
 
 /// How many reads are kept.
 const KEPT: usize = 24;
@@ -30,7 +30,7 @@ const OVERTAKING: usize = 10_000;
 
 /// Polls at most `polls` times, yielding to other tasks in between, then drops the future. Returns the answer
 /// if there was one by then.
-async fn poll_and_drop<F: Future>(future: F, polls: usize) -> Option<F::Output> {
+pub(super) async fn poll_and_drop<F: Future>(future: F, polls: usize) -> Option<F::Output> {
     let mut future = pin!(future);
     for _ in 0..polls {
         if let std::task::Poll::Ready(answer) = poll!(future.as_mut()) {
@@ -138,15 +138,16 @@ pub(super) async fn dropped_commits_hold_no_other_up(ground: &Ground) -> Checked
 pub(super) async fn calls_that_are_kept_hold_no_other_up(ground: &Ground) -> Checked {
     let (store, other) = (&ground.store, &ground.another().await?);
     store.put("a/b", "x").await?;
-    let reads = || -> [(&str, BoxFuture<'_, Checked>); 3] {
+    let reads = || -> [(&str, BoxFuture<'_, Checked>); 4] {
         [
             ("get", store.get("a/b").map(|answer| answer.map(drop)).boxed()),
             ("stat", store.stat("a/b").map(|answer| answer.map(drop)).boxed()),
+            ("get_range", store.get_range("a/b", 0..1).map(|answer| answer.map(drop)).boxed()),
             ("list", store.names("a", None).map(|answer| answer.map(drop)).boxed()),
         ]
     };
     let mut kept = Vec::new();
-    for (_, mut read) in (0..KEPT / 3).flat_map(|_| reads()) {
+    for (_, mut read) in (0..KEPT / 4).flat_map(|_| reads()) {
         match poll!(&mut read) {
             std::task::Poll::Ready(answer) => answer?,
             std::task::Poll::Pending => kept.push(read),
@@ -189,6 +190,7 @@ pub(super) async fn a_dropped_read_changes_nothing(ground: &Ground) -> Checked {
     for polls in 0..4 {
         drop(poll_and_drop(store.backend().get(&name), polls).await);
         drop(poll_and_drop(store.backend().stat(&name), polls).await);
+        drop(poll_and_drop(store.backend().get_range(&name, 0..1), polls).await);
         drop(poll_and_drop(store.backend().list(&prefix("a")?, None).next(), polls).await);
     }
     let found = store.expect("a/b", "x").await.rule("reads that were dropped change nothing")?;

@@ -4,6 +4,7 @@ mod batches;
 mod conditions;
 mod failures;
 mod handles;
+mod immutable;
 mod interruption;
 mod keys;
 mod listing;
@@ -11,6 +12,7 @@ mod lost_replies;
 mod nesting;
 mod polling;
 mod racing;
+mod ranges;
 mod reads;
 mod visibility;
 
@@ -45,6 +47,15 @@ pub(super) const CASES: &[Case] = cases! {
         versions_differ_where_bytes_differ,
         a_write_is_read_by_every_later_read,
     }
+    ranges {
+        a_range_gives_these_bytes,
+        a_range_past_the_end_gives_what_is_there,
+        a_range_behind_the_end_gives_no_bytes,
+        an_empty_range_gives_no_bytes,
+        an_object_without_bytes_has_empty_ranges,
+        a_missing_key_has_no_range,
+        a_range_reads_what_was_committed_last,
+    }
     conditions {
         absent_creates_once,
         absent_holds_again_after_a_delete,
@@ -70,6 +81,17 @@ pub(super) const CASES: &[Case] = cases! {
         a_key_twice_is_refused,
         a_key_below_another_is_refused,
         an_object_over_the_limit_is_refused,
+    }
+    immutable {
+        the_first_put_stores_the_object,
+        equal_bytes_succeed_again,
+        equal_bytes_let_the_batch_go_on,
+        other_bytes_are_a_conflict,
+        another_condition_is_refused,
+        a_dropped_batch_may_be_repeated,
+        a_put_without_reply_may_be_repeated,
+        of_many_equal_puts_all_succeed,
+        of_many_different_puts_one_succeeds,
     }
     keys {
         the_longest_names_are_keys,
@@ -100,7 +122,9 @@ pub(super) const CASES: &[Case] = cases! {
         a_later_stage_is_never_seen_without_the_earlier_ones,
         an_atomic_batch_is_never_seen_in_part,
         an_object_is_never_seen_torn_or_older_than_answered,
+        an_immutable_object_is_seen_whole_or_not_at_all,
         a_version_is_read_with_its_own_bytes,
+        a_range_is_of_one_version,
         a_swapped_object_is_always_listed,
     }
     racing {

@@ -62,6 +62,7 @@ pub(super) async fn no_call_works_on_the_polling_thread(ground: &Ground) -> Chec
         drop(polled("commit", backend.commit(batch)).await.map_err(failed("A commit"))?);
         drop(polled("get", backend.get(&name)).await.map_err(failed("get"))?);
         drop(polled("stat", backend.stat(&name)).await.map_err(failed("stat"))?);
+        drop(polled("get_range", backend.get_range(&name, 0..1)).await.map_err(failed("get_range"))?);
         let lines = {
             let _polling = Polling::begin("list");
             backend.list(&below, None)

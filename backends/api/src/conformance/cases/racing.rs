@@ -16,9 +16,9 @@ use crate::{
 };
 
 /// How many tasks race at once.
-const RACERS: usize = 16;
+pub(super) const RACERS: usize = 16;
 /// How often a short race is run.
-const ROUNDS: usize = 8;
+pub(super) const ROUNDS: usize = 8;
 /// The number of counting tasks, and how often each one counts.
 const COUNTERS: usize = 8;
 const COUNTS: usize = 12;

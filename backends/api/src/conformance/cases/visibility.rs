@@ -9,7 +9,7 @@ use futures::{FutureExt, future::BoxFuture};
 use tokio::task::yield_now;
 
 use crate::{
-    Batch,
+    Batch, Version,
     conformance::{
         check::{Checked, Rule, Stop, ensure, number_of, numbered_body, put, same_bytes},
         ground::Ground,
@@ -181,6 +181,117 @@ pub(super) async fn a_version_is_read_with_its_own_bytes(ground: &Ground) -> Che
         ensure!(
             own == Some(&number),
             "get gave the bytes of write {number} with the version of write {own:?}: it must read both at once"
+        );
+    }
+    Ok(())
+}
+
+/// An object that is put as immutable is seen whole or not at all, also while its batch is in progress.
+pub(super) async fn an_immutable_object_is_seen_whole_or_not_at_all(ground: &Ground) -> Checked {
+    let [writes, reads] = ground.both().await?;
+    let most = writes.at_most(300_000);
+    let progress = Arc::new(Progress::default());
+    let name = |number: usize| format!("chunks/{number}");
+    let batch = move |number| {
+        let chunk = put(&name(number), numbered_body(number, most))?.immutable();
+        Ok(Batch::new().stage([chunk]).stage([put("head", number.to_string())?]))
+    };
+    let reader = |store: Handle| {
+        let progress = progress.clone();
+        async move {
+            loop {
+                let last_look = progress.is_through();
+                let answered = progress.answered.load(Ordering::SeqCst);
+                // The one that was answered, the one that is in progress, and the next one.
+                for number in (answered..=answered + 2).filter(|number| (1..=WRITES).contains(number)) {
+                    let Some(object) = store.get(&name(number)).await? else {
+                        ensure!(number > answered, "{} was put and is not there", name(number));
+                        continue;
+                    };
+                    let whole = same_bytes(&name(number), &object.bytes, &numbered_body(number, most));
+                    whole.rule("an immutable object is seen whole or not at all")?;
+                    yield_now().await;
+                }
+                if last_look {
+                    return Ok(());
+                }
+                yield_now().await;
+            }
+        }
+        .boxed()
+    };
+    let writer = writer(writes.clone(), progress.clone(), batch);
+    together([writer, reader(writes), reader(reads.clone()), reader(reads)]).await.map(drop)
+}
+
+/// Reads the range of a numbered body that has only its filler, and returns the number and the version.
+async fn read_filler(store: &Handle, most: usize) -> Checked<(usize, Option<Version>)> {
+    const DIGITS: u64 = 64;
+    let part = store.get_range("big", DIGITS..u64::MAX).await?;
+    let part = part.ok_or_else(|| Stop::Failed("big was put, and get_range does not find it".to_owned()))?;
+    let number = part.bytes.first().map_or(0, |filler| usize::from(*filler));
+    let expected = numbered_body(number, most);
+    let (says, has) = (part.size, expected.len());
+    ensure!(
+        says == has as u64,
+        "a range is of one version: it has the bytes of write {number}, which has {has} bytes, and says {says}"
+    );
+    let filler = expected.get(64..).unwrap_or_default();
+    same_bytes("the range of big", &part.bytes, filler).rule("a range is of one version")?;
+    Ok((number, part.version))
+}
+
+/// The bytes of a range, the size and the version are of one write, also while the object is replaced.
+pub(super) async fn a_range_is_of_one_version(ground: &Ground) -> Checked {
+    let [writes, reads] = ground.both().await?;
+    let most = writes.at_most(300_000);
+    let first = writes.put("big", numbered_body(0, most)).await?;
+    let progress = Arc::new(Progress::default());
+    let reader = |store: Handle| {
+        let progress = progress.clone();
+        async move {
+            let mut found = Vec::new();
+            loop {
+                let answered = progress.answered.load(Ordering::SeqCst);
+                let (number, version) = read_filler(&store, most).await?;
+                let begun = progress.begun.load(Ordering::SeqCst);
+                let possible = (answered..=begun).contains(&number);
+                ensure!(
+                    possible,
+                    "a range of big was of write {number}, where {answered} to {begun} could be there"
+                );
+                found.extend(version.map(|version| (number, version)));
+                if answered == WRITES {
+                    return Ok(found);
+                }
+                yield_now().await;
+            }
+        }
+        .boxed()
+    };
+    let versions = {
+        let (writes, progress) = (writes.clone(), progress.clone());
+        async move {
+            let mut versions = vec![(0, first)];
+            for number in 1..=WRITES {
+                progress.begun.store(number, Ordering::SeqCst);
+                versions.push((number, writes.put("big", numbered_body(number, most)).await?));
+                progress.answered.store(number, Ordering::SeqCst);
+                for _ in 0..=number % 2 {
+                    yield_now().await;
+                }
+            }
+            Ok(versions)
+        }
+        .boxed()
+    };
+    let mut answers = together([versions, reader(writes), reader(reads.clone()), reader(reads)]).await?;
+    let versions = answers.remove(0);
+    for (number, version) in answers.into_iter().flatten() {
+        let own = versions.iter().find(|(_, it)| *it == version).map(|(number, _)| number);
+        ensure!(
+            own == Some(&number),
+            "get_range gave the bytes of write {number} with the version of write {own:?}: it must read both at once"
         );
     }
     Ok(())

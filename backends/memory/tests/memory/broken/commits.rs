@@ -1,9 +1,12 @@
-use std::sync::atomic::Ordering;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::atomic::Ordering,
+};
 
 use futures::FutureExt;
 use pflow_backend::{
     Batch, Commit, Conflict, Error, ErrorKind, Key, Operation, Position, Precondition, Result,
-    StorageBackend, Version, Versions,
+    StorageBackend, Version, Versions, WriteKind,
 };
 use tokio::task::yield_now;
 
@@ -17,7 +20,8 @@ impl Faulty {
         if let Some(answer) = self.failed(&batch).await {
             return answer;
         }
-        if self.fault != Fault::IgnoresTheLimit && self.fault != Fault::OneByOne {
+        let unchecked = [Fault::IgnoresTheLimit, Fault::OneByOne, Fault::ImmutableTakesAnyCondition];
+        if !unchecked.contains(&self.fault) {
             batch.check(&self.objects.capabilities())?;
         }
         let before = batch.clone();
@@ -247,6 +251,64 @@ impl Faulty {
                     .flatten()
                     .unwrap_or_else(|| Err(Error::unknown(ErrorKind::Io, "The thread that wrote is gone")))
             }
+            Fault::ImmutableOverwrites => {
+                let free =
+                    |it: &Operation| Some(if is_immutable(it) { unconditional(it) } else { it.clone() });
+                self.objects.commit(each(&batch, free)).await
+            }
+            Fault::EqualImmutableIsAConflict => self.objects.commit(each(&batch, as_absent)).await,
+            Fault::EqualLengthIsEqual => {
+                let mut stored = BTreeMap::new();
+                for (_, operation) in batch.operations().filter(|(_, it)| is_immutable(it)) {
+                    let found = self.objects.get(operation.key()).await?;
+                    stored.extend(found.map(|object| (operation.key().clone(), object.bytes)));
+                }
+                let assumed = |it: &Operation| match (it, stored.get(it.key())) {
+                    (Operation::Put { key, bytes, .. }, Some(stored)) if stored.len() == bytes.len() => {
+                        Some(Operation::put(key.clone(), stored.clone()).immutable())
+                    }
+                    _ => Some(it.clone()),
+                };
+                self.objects.commit(each(&batch, assumed)).await
+            }
+            Fault::ImmutableNamesItsOwnVersion | Fault::NoPlaceForStored => {
+                let stored = self.stored(&batch).await?;
+                let Commit::Committed(versions) = self.objects.commit(batch.clone()).await? else {
+                    return self.objects.commit(batch).await;
+                };
+                let of = |(at, operation): (Position, &Operation)| match stored.contains(operation.key()) {
+                    true if self.fault == Fault::NoPlaceForStored => None,
+                    true => Some((at.stage, Some(Version::new("of its own")))),
+                    false => Some((at.stage, versions.get(at).cloned())),
+                };
+                let mut stages = vec![Vec::new(); batch.stages().len()];
+                batch.operations().filter_map(of).for_each(|(stage, version)| stages[stage].push(version));
+                Ok(Commit::Committed(Versions::new(stages)))
+            }
+            Fault::EqualImmutableEndsTheBatch => {
+                let stored = self.stored(&batch).await?;
+                let last =
+                    batch.operations().find(|(_, it)| stored.contains(it.key())).map(|(at, _)| at.stage);
+                let stages = batch.stages().iter().take(last.map_or(usize::MAX, |last| last + 1)).cloned();
+                let answer = self.objects.commit(stages.fold(Batch::new(), Batch::stage)).await?;
+                Ok(if is_committed(&answer) { Commit::Committed(versions(&batch)) } else { answer })
+            }
+            Fault::ImmutableTakesAnyCondition => {
+                let other = |it: &Operation| is_immutable(it) && *it.precondition() != Precondition::Absent;
+                let taken = |it: &Operation| match it {
+                    put if other(put) => Some(unconditional(put).when(put.precondition().clone())),
+                    it => Some(it.clone()),
+                };
+                self.objects.commit(each(&batch, taken)).await
+            }
+            Fault::ImmutableIsOvertaken => Ok(match self.objects.commit(batch.clone()).await? {
+                Commit::Conflict(conflict)
+                    if batch.operations().any(|(at, it)| at == conflict.at && is_immutable(it)) =>
+                {
+                    Commit::Overtaken(conflict)
+                }
+                answer => answer,
+            }),
             Fault::ClosedHandleLies if self.is_closed() => Ok(Commit::Committed(versions(&batch))),
             _ => self.objects.commit(batch).await,
         }
@@ -275,8 +337,11 @@ impl Faulty {
     /// Returns the first condition that does not hold now.
     async fn conflict(&self, batch: &Batch) -> Result<Option<Conflict>> {
         for (at, operation) in batch.operations() {
-            let found = self.objects.stat(operation.key()).await?;
-            let current = found.map(|meta| self.called(operation.key(), meta.size, &meta.version));
+            let found = self.objects.get(operation.key()).await?;
+            if found.as_ref().is_some_and(|object| operation.is_stored_as(&object.bytes)) {
+                continue;
+            }
+            let current = found.map(|it| self.called(operation.key(), it.meta.size, &it.meta.version));
             if !operation.precondition().holds(current.as_ref()) {
                 return Ok(Some(Conflict::new(at, current, 0)));
             }
@@ -314,7 +379,7 @@ impl Faulty {
     /// Commits the batch without the conditions that `ignored` selects.
     async fn ignoring(&self, batch: &Batch, ignored: impl Fn(&Precondition) -> bool) -> Result<Commit> {
         let free = |operation: &Operation| match ignored(operation.precondition()) {
-            true => Some(operation.clone().when(Precondition::Always)),
+            true => Some(unconditional(operation)),
             false => Some(operation.clone()),
         };
         self.objects.commit(each(batch, free)).await
@@ -322,8 +387,20 @@ impl Faulty {
 
     /// Writes the batch without its conditions.
     async fn force(&self, operations: impl IntoIterator<Item = Operation>) -> Result<()> {
-        let free = operations.into_iter().map(|it| it.when(Precondition::Always));
+        let free = operations.into_iter().map(|it| unconditional(&it));
         self.objects.commit(Batch::new().stage(free)).await.map(drop)
+    }
+
+    /// Returns the keys of the immutable puts of a batch that are stored already.
+    async fn stored(&self, batch: &Batch) -> Result<BTreeSet<Key>> {
+        let mut stored = BTreeSet::new();
+        for (_, operation) in batch.operations() {
+            let found = self.objects.get(operation.key()).await?;
+            if found.is_some_and(|object| operation.is_stored_as(&object.bytes)) {
+                stored.insert(operation.key().clone());
+            }
+        }
+        Ok(stored)
     }
 
     fn under_its_kept_name(&self, operation: &Operation) -> Operation {
@@ -333,6 +410,26 @@ impl Faulty {
         }
         renamed
     }
+}
+
+fn is_immutable(operation: &Operation) -> bool {
+    matches!(operation, Operation::Put { kind: WriteKind::Immutable, .. })
+}
+
+/// Returns the operation without its condition. Without it no put is immutable.
+fn unconditional(operation: &Operation) -> Operation {
+    match operation {
+        Operation::Put { key, bytes, kind: WriteKind::Immutable, .. } => {
+            Operation::put(key.clone(), bytes.clone())
+        }
+        operation => operation.clone().when(Precondition::Always),
+    }
+}
+
+/// Returns an immutable put as a plain one under the same condition, which knows no equal bytes.
+fn as_absent(operation: &Operation) -> Option<Operation> {
+    let put = is_immutable(operation).then(|| unconditional(operation).absent());
+    Some(put.unwrap_or_else(|| operation.clone()))
 }
 
 fn puts_alone(operation: &Operation) -> Option<Operation> {

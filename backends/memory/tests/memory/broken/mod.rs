@@ -43,6 +43,26 @@ pub(crate) enum Fault {
     /// `get` reads the bytes and the version in two steps.
     ReadsVersionApart,
 
+    // Ranges.
+    /// The end of a range is included.
+    RangeIsOffByOne,
+    /// A range that ends after the end is an error.
+    RangePastTheEndFails,
+    /// A range that begins at or after the end is an error.
+    RangeBehindTheEndFails,
+    /// An empty range is an error.
+    EmptyRangeFails,
+    /// A range of a missing key is an object without bytes.
+    RangeOfMissingIsEmpty,
+    /// The size is that of the part.
+    RangeSizeIsItsOwn,
+    /// A handle caches the object of which it reads ranges.
+    RangesAreCached,
+    /// The bytes of a range are read in two steps.
+    RangeOfTwoVersions,
+    /// The version of a range is read after its bytes.
+    RangeVersionApart,
+
     // Names.
     /// Segments are cut at 200 bytes.
     CutsLongNames,
@@ -165,6 +185,24 @@ pub(crate) enum Fault {
     KeptCallsHaveTheTurn,
     /// A commit whose reply was lost is repeated, and the second reply is returned.
     TakesItselfForAnother,
+
+    // Immutable objects.
+    /// An immutable put replaces what is there.
+    ImmutableOverwrites,
+    /// An immutable put whose key exists is a conflict, whatever its bytes are.
+    EqualImmutableIsAConflict,
+    /// An immutable put succeeds if the stored object has as many bytes.
+    EqualLengthIsEqual,
+    /// An immutable put of equal bytes is answered with a version of its own.
+    ImmutableNamesItsOwnVersion,
+    /// An immutable put of equal bytes has no place in the versions of a batch.
+    NoPlaceForStored,
+    /// An immutable put of equal bytes ends the batch, which is answered as committed.
+    EqualImmutableEndsTheBatch,
+    /// An immutable put takes any condition.
+    ImmutableTakesAnyCondition,
+    /// An immutable put of other bytes is answered as overtaken.
+    ImmutableIsOvertaken,
 
     // Failures of the storage.
     /// A COMMIT that failed is answered as one that did not happen.

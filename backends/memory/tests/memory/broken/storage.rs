@@ -1,5 +1,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::Range,
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -9,7 +10,7 @@ use std::{
 
 use futures::{FutureExt, StreamExt, future::ready, stream};
 use pflow_backend::{
-    Batch, BoxStream, Capabilities, Commit, Durability, Error, ErrorKind, Key, Listed, Meta, Object,
+    Batch, BoxStream, Capabilities, Commit, Durability, Error, ErrorKind, Excerpt, Key, Listed, Meta, Object,
     Operation, Prefix, Result, StorageBackend, Version, Versions, async_trait,
     conformance::{CommitFailure, Watch},
 };
@@ -62,6 +63,8 @@ pub(crate) struct Faulty {
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     pub(crate) reads: BTreeMap<Key, Option<Object>>,
+    /// The objects of which ranges were read.
+    pub(crate) ranged: BTreeMap<Key, Option<Object>>,
     pub(crate) folders: BTreeSet<String>,
     pub(crate) last_put: Option<Key>,
     pub(crate) stats: BTreeMap<Key, Option<Meta>>,
@@ -166,6 +169,42 @@ impl Faulty {
         Ok(below.map(|line| Object::new(meta(line), "")))
     }
 
+    async fn cut_with_the_fault(
+        &self,
+        key: &Key,
+        object: Option<Object>,
+        range: Range<u64>,
+    ) -> Result<Option<Excerpt>> {
+        let refused = || Error::not_applied(ErrorKind::InvalidInput, "The range cannot be satisfied");
+        let Some(object) = object else {
+            let is_empty = self.fault == Fault::RangeOfMissingIsEmpty;
+            return Ok(is_empty.then(|| Excerpt::new("", 0, None)));
+        };
+        let size = object.meta.size;
+        let mut part = object.excerpt(range.clone());
+        match self.fault {
+            Fault::RangeIsOffByOne => part = object.excerpt(range.start..range.end.saturating_add(1)),
+            Fault::RangePastTheEndFails if range.end > size => return Err(refused()),
+            Fault::RangeBehindTheEndFails if range.start >= size => return Err(refused()),
+            Fault::EmptyRangeFails if range.is_empty() => return Err(refused()),
+            Fault::RangeSizeIsItsOwn => part.size = part.bytes.len() as u64,
+            Fault::RangeOfTwoVersions => {
+                let middle = range.start.saturating_add(100).min(range.end);
+                let first = object.excerpt(range.start..middle).bytes;
+                yield_now().await;
+                let Some(later) = self.get(key).await? else { return Ok(None) };
+                let second = later.excerpt(middle..range.end).bytes;
+                part = Excerpt::new([first, second].concat(), later.meta.size, None);
+            }
+            Fault::RangeVersionApart => {
+                yield_now().await;
+                part.version = self.stat(key).await?.map(|meta| meta.version);
+            }
+            _ => {}
+        }
+        Ok(Some(part))
+    }
+
     fn remove_last_put(&self) {
         if let Some(last) = self.memory().last_put.take() {
             let gone = self.objects.commit(Batch::new().stage([Operation::delete(last)])).now_or_never();
@@ -186,6 +225,9 @@ impl StorageBackend for Faulty {
         // The wrapper without a fault shows that what is durable can pass.
         if matches!(self.fault, Fault::None | Fault::BlocksItsThread) {
             capabilities.durability = Durability::Power;
+        }
+        if self.fault == Fault::ImmutableIsOvertaken {
+            capabilities.exact_conflicts = false;
         }
         if self.fault == Fault::CloseChangesCapabilities && self.is_closed() {
             capabilities.conditional_delete = false;
@@ -220,6 +262,14 @@ impl StorageBackend for Faulty {
             Fault::StatIsOld => Ok(self.memory().stats.entry(key.clone()).or_insert(meta).clone()),
             _ => Ok(meta),
         }
+    }
+
+    async fn get_range(&self, key: &Key, range: Range<u64>) -> Result<Option<Excerpt>> {
+        let mut object = self.get(key).await?;
+        if self.fault == Fault::RangesAreCached {
+            object = self.memory().ranged.entry(key.clone()).or_insert(object).clone();
+        }
+        self.cut_with_the_fault(key, object, range).await
     }
 
     fn list(&self, prefix: &Prefix, after: Option<&Key>) -> BoxStream<'static, Result<Listed>> {
