@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use pflow_store::backend::{
     Batch, Blocking, BlockingStorage, Capabilities, Commit, Conflict, DateTime, Durability, Error, ErrorKind,
-    Key, Meta, Object, Operation, Result, Row, Span, Utc, Version, Versions,
+    Key, Meta, Object, Operation, Result, Row, Span, Utc, Version, Versions, WriteKind,
 };
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior};
 
@@ -64,6 +64,7 @@ impl BlockingStorage for Sqlite {
             .atomic_batch(true)
             .exact_conflicts(true)
             .conditional_delete(true)
+            .immutable_puts(true)
     }
 
     fn get(&mut self, key: &Key) -> Result<Option<Object>> {
@@ -96,6 +97,9 @@ impl BlockingStorage for Sqlite {
         let begun = self.connection.transaction_with_behavior(TransactionBehavior::Immediate);
         let transaction = begun.map_err(failed)?;
         for (at, operation) in batch.operations() {
+            if stored(&transaction, operation).map_err(failed)?.is_some() {
+                continue;
+            }
             let current = current(&transaction, operation.key()).map_err(failed)?;
             if !operation.precondition().holds(current.as_ref()) {
                 return Ok(Commit::Conflict(Conflict::new(at, current, 0)));
@@ -158,10 +162,21 @@ fn current(transaction: &Transaction<'_>, key: &Key) -> rusqlite::Result<Option<
     statement.query_row([key.as_str()], |row| row.get(0).map(version)).optional()
 }
 
-/// A put replaces the row, so that it has a new id. A database needs no [`WriteKind`]: all writes are swaps.
-///
-/// [`WriteKind`]: pflow_store::backend::WriteKind
+/// Returns the version of the object, if the operation puts an immutable one that the table has with equal bytes.
+fn stored(transaction: &Transaction<'_>, operation: &Operation) -> rusqlite::Result<Option<Version>> {
+    let Operation::Put { key, kind: WriteKind::Immutable, .. } = operation else { return Ok(None) };
+    let mut statement = transaction.prepare_cached("SELECT id, bytes FROM objects WHERE name = ?1")?;
+    let row = |row: &rusqlite::Row| Ok((version(row.get(0)?), row.get::<_, Vec<u8>>(1)?));
+    let found = statement.query_row([key.as_str()], row).optional()?;
+    Ok(found.filter(|(_, bytes)| operation.is_stored_as(bytes)).map(|(version, _)| version))
+}
+
+/// A put replaces the row, so that it has a new id. An immutable object that is stored keeps its row. A database
+/// needs no other [`WriteKind`]: all writes are swaps.
 fn apply(transaction: &Transaction<'_>, operation: &Operation) -> rusqlite::Result<Option<Version>> {
+    if let Some(version) = stored(transaction, operation)? {
+        return Ok(Some(version));
+    }
     match operation {
         Operation::Put { key, bytes, .. } => {
             let sql = "INSERT OR REPLACE INTO objects (name, bytes) VALUES (?1, ?2)";

@@ -49,11 +49,17 @@ fn change() -> impl Strategy<Value = Change> {
         1 => (0..4_u8).prop_map(Guess::This),
     ];
     let body = prop_oneof![16 => (0..4_u8).prop_map(Some), 1 => Just(Some(4)), 6 => Just(None)];
-    let kind =
-        prop_oneof![4 => Just(WriteKind::Swap), 2 => Just(WriteKind::Copy), 1 => Just(WriteKind::Fresh)];
+    let kind = prop_oneof![
+        4 => Just(WriteKind::Swap),
+        2 => Just(WriteKind::Copy),
+        1 => Just(WriteKind::Fresh),
+        2 => Just(WriteKind::Immutable),
+    ];
     (0..8_usize, body, kind, guess).prop_map(|(key, body, kind, guess)| {
-        // A fresh object has a name that was never used, so its condition is that the key is absent.
-        let guess = if kind == WriteKind::Fresh && body.is_some() { Guess::Absent } else { guess };
+        // A fresh object has a name that was never used, so its condition is that the key is absent, as that of
+        // an immutable one always is.
+        let is_absent = matches!(kind, WriteKind::Fresh | WriteKind::Immutable) && body.is_some();
+        let guess = if is_absent { Guess::Absent } else { guess };
         Change { key, body, kind, guess }
     })
 }

@@ -49,7 +49,9 @@ impl World {
         let current = self.objects.get(write.key);
         match write.when {
             When::Always => true,
-            When::Absent => current.is_none(),
+            When::Absent => {
+                current.is_none() || write.kind == WriteKind::Immutable && current == write.body.as_ref()
+            }
             When::Is(body) => current == Some(&body),
             When::Never => false,
         }

@@ -1,5 +1,6 @@
 use std::{
     collections::BTreeMap,
+    ops::Range,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -7,8 +8,8 @@ use std::{
 };
 
 use pflow_store::backend::{
-    Batch, Commit, Key, Object, Operation, Precondition, Result, StorageBackend, Version, Versions,
-    async_trait,
+    Batch, Commit, Excerpt, Key, Object, Operation, Precondition, Result, StorageBackend, Version, Versions,
+    WriteKind, async_trait,
 };
 
 use super::Layer;
@@ -53,6 +54,11 @@ impl Layer for Careless {
         Ok(if self.is_careless(Carelessness::ReadsWhatWas) { old } else { object })
     }
 
+    /// From the layer's own read, which may be of what was.
+    async fn get_range(&self, key: &Key, range: Range<u64>) -> Result<Option<Excerpt>> {
+        Ok(Layer::get(self, key).await?.map(|object| object.excerpt(range)))
+    }
+
     async fn commit(&self, batch: Batch) -> Result<Commit> {
         // A batch with more stages is kept: the client would notice that its other objects are missing.
         if batch.stages().len() == 1 && self.is_careless(Carelessness::ForgetsWrites) {
@@ -66,7 +72,13 @@ impl Layer for Careless {
         if !self.is_careless(Carelessness::IgnoresConditions) {
             return self.inner.commit(batch).await;
         }
-        let free = |it: &Operation| it.clone().when(Precondition::Always);
+        let free = |it: &Operation| match it {
+            // Without its condition no put is immutable.
+            Operation::Put { key, bytes, kind: WriteKind::Immutable, .. } => {
+                Operation::put(key.clone(), bytes.clone())
+            }
+            it => it.clone().when(Precondition::Always),
+        };
         let stages = batch.stages().iter().map(|stage| stage.iter().map(free).collect::<Vec<_>>());
         self.inner.commit(stages.fold(Batch::new(), Batch::stage)).await
     }

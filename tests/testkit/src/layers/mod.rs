@@ -10,8 +10,10 @@ mod remote;
 mod server;
 mod staged;
 
+use std::ops::Range;
+
 use pflow_store::backend::{
-    Batch, BoxStream, Capabilities, Commit, Key, Listed, Meta, Object, Operation, Prefix, Result,
+    Batch, BoxStream, Capabilities, Commit, Excerpt, Key, Listed, Meta, Object, Operation, Prefix, Result,
     StorageBackend, async_trait, probe::Check,
 };
 
@@ -38,6 +40,10 @@ trait Layer: Send + Sync {
 
     async fn stat(&self, key: &Key) -> Result<Option<Meta>> {
         self.below().stat(key).await
+    }
+
+    async fn get_range(&self, key: &Key, range: Range<u64>) -> Result<Option<Excerpt>> {
+        self.below().get_range(key, range).await
     }
 
     fn list(&self, prefix: &Prefix, after: Option<&Key>) -> BoxStream<'static, Result<Listed>> {
@@ -86,6 +92,10 @@ macro_rules! backends {
                 Layer::stat(self, key).await
             }
 
+            async fn get_range(&self, key: &Key, range: Range<u64>) -> Result<Option<Excerpt>> {
+                Layer::get_range(self, key, range).await
+            }
+
             fn list(&self, prefix: &Prefix, after: Option<&Key>) -> BoxStream<'static, Result<Listed>> {
                 Layer::list(self, prefix, after)
             }
@@ -114,3 +124,69 @@ macro_rules! backends {
 }
 
 backends!(Careless, Mortal, Probe, Remote, Server, Staged<B>);
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use pflow_backend_memory::MemoryBackend;
+    use pflow_store::backend::{Conflict, ManualEnvironment};
+
+    use super::*;
+
+    fn memory() -> MemoryBackend {
+        MemoryBackend::new(Arc::new(ManualEnvironment::new(1)))
+    }
+
+    async fn put(backend: &dyn StorageBackend, bytes: &'static str) -> Result<Commit> {
+        let put = Operation::put(Key::parse("a").unwrap(), bytes).immutable();
+        backend.commit(Batch::new().stage([put])).await
+    }
+
+    async fn range(backend: &dyn StorageBackend, range: Range<u64>) -> Excerpt {
+        backend.get_range(&Key::parse("a").unwrap(), range).await.unwrap().unwrap()
+    }
+
+    fn run(test: impl Future<Output = ()>) {
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(test);
+    }
+
+    #[test]
+    fn layers_pass_immutable_puts_and_ranges_on() {
+        run(async {
+            let inner = || Arc::new(memory()) as Arc<dyn StorageBackend>;
+            let layers: Vec<Box<dyn StorageBackend>> = vec![
+                Box::new(Careless::new(inner(), Carelessness::ReadsWhatWas, 1_000)),
+                Box::new(Mortal::new(inner())),
+                Box::new(Probe::new(inner())),
+                Box::new(Remote(inner())),
+                Box::new(Server::new(inner(), "place")),
+                Box::new(Staged(memory())),
+            ];
+            for layer in layers {
+                for _ in 0..2 {
+                    let answer = put(&layer, "01234").await;
+                    assert!(matches!(answer, Ok(Commit::Committed(_))), "{layer:?}: {answer:?}");
+                }
+                let answer = put(&layer, "other").await;
+                let Ok(Commit::Conflict(Conflict { .. })) = answer else { panic!("{layer:?}: {answer:?}") };
+                let found = range(&layer, 1..3).await;
+                assert_eq!((&found.bytes[..], found.size), (&b"12"[..], 5), "{layer:?}");
+            }
+        });
+    }
+
+    #[test]
+    fn probe_counts_ranges_and_their_bytes() {
+        run(async {
+            let probe = Probe::new(Arc::new(memory()));
+            drop(put(&probe, "01234").await.unwrap());
+            probe.take();
+            range(&probe, 1..3).await;
+            range(&probe, 4..9).await;
+            let log = probe.take();
+            assert_eq!((log.ranges.len(), log.range_bytes, log.calls()), (2, 3, (0, 0, 0)));
+            assert_eq!(probe.take(), Log::default());
+        });
+    }
+}

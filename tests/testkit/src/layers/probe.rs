@@ -1,9 +1,12 @@
-use std::sync::{Arc, Mutex};
+use std::{
+    ops::Range,
+    sync::{Arc, Mutex},
+};
 
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
 use pflow_store::backend::{
-    Batch, BoxStream, Commit, Conflict, Error, ErrorKind, Key, Listed, Meta, Object, Operation, Outcome,
-    Position, Prefix, Result, StorageBackend, async_trait,
+    Batch, BoxStream, Commit, Conflict, Error, ErrorKind, Excerpt, Key, Listed, Meta, Object, Operation,
+    Outcome, Position, Prefix, Result, StorageBackend, async_trait,
 };
 
 use super::Layer;
@@ -39,6 +42,10 @@ type Hook = Box<dyn FnOnce() -> BoxFuture<'static, ()> + Send>;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Log {
     pub gets: Vec<String>,
+    /// The keys of reads of ranges.
+    pub ranges: Vec<String>,
+    /// How many bytes the answers to reads of ranges had.
+    pub range_bytes: usize,
     pub lists: Vec<String>,
     pub commits: Vec<Vec<Write>>,
 }
@@ -228,6 +235,15 @@ impl Layer for Probe {
     async fn stat(&self, key: &Key) -> Result<Option<Meta>> {
         self.due().await;
         self.inner.stat(key).await
+    }
+
+    async fn get_range(&self, key: &Key, range: Range<u64>) -> Result<Option<Excerpt>> {
+        self.record(|log| log.ranges.push(key.to_string()));
+        self.due().await;
+        let answer = self.inner.get_range(key, range).await?;
+        let bytes = answer.as_ref().map_or(0, |found| found.bytes.len());
+        self.record(|log| log.range_bytes += bytes);
+        Ok(answer)
     }
 
     fn list(&self, prefix: &Prefix, after: Option<&Key>) -> BoxStream<'static, Result<Listed>> {

@@ -40,7 +40,10 @@ impl<B: StorageBackend> Layer for Staged<B> {
                     Err(Conflict { current, .. }) => {
                         let at = Position { stage: applied, operation };
                         let conflict = Conflict::new(at, current, applied);
-                        let written_once = matches!(it, Operation::Put { kind: WriteKind::Fresh, .. });
+                        let written_once = matches!(
+                            it,
+                            Operation::Put { kind: WriteKind::Fresh | WriteKind::Immutable, .. }
+                        );
                         return Ok(if written_once {
                             Commit::Conflict(conflict)
                         } else {
