@@ -40,7 +40,8 @@ pub trait Environment: Debug + Send + Sync + 'static {
         self.sleep(duration).await;
     }
 
-    /// 64 random bits, different in every process and at every call.
+    /// 64 random bits, different in every process and at every call, also in a clone of this process or of its
+    /// machine. Ids and nonces are made of them.
     fn random(&self) -> u64;
 
     /// The identity of this process.
@@ -57,10 +58,8 @@ pub trait Environment: Debug + Send + Sync + 'static {
     ///
     /// Source of the format: <https://github.com/ulid/spec>.
     fn new_id(&self) -> String {
-        // The format counts from 1970, so before that only the random part differs.
-        let millis = u64::try_from(self.now().timestamp_millis()).unwrap_or(0);
         let random = (u128::from(self.random()) << 64) | u128::from(self.random());
-        Ulid::from_parts(millis, random).to_string().to_ascii_lowercase()
+        id_of(self.now(), random)
     }
 
     /// A random number in `[0, 1)`.
@@ -68,6 +67,13 @@ pub trait Environment: Debug + Send + Sync + 'static {
         // An f64 represents 53 bits exactly.
         (self.random() >> 11) as f64 / (1_u64 << 53) as f64
     }
+}
+
+/// The id of a moment with these random bits, of which it takes 80.
+fn id_of(now: DateTime<Utc>, random: u128) -> String {
+    // The format counts from 1970, so before that only the random part differs.
+    let millis = u64::try_from(now.timestamp_millis()).unwrap_or(0);
+    Ulid::from_parts(millis, random).to_string().to_ascii_lowercase()
 }
 
 /// The creation time of an id, by the clock of its creator; none if it is not an id of

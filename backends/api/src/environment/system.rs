@@ -8,13 +8,14 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 
-use super::{Environment, Identity, Process, timer};
+use super::{Environment, Identity, Process, id_of, timer};
 
 /// The system's clock, randomness and identity.
 #[derive(Debug)]
 pub struct SystemEnvironment {
     identity: Identity,
     started: Instant,
+    /// For the case that the system gives no more numbers, of which so many were drawn from it.
     seed: [u8; 32],
     drawn: AtomicU64,
 }
@@ -43,17 +44,17 @@ impl SystemEnvironment {
 /// Up to 256 bytes arrive whole or not at all, so the length needs no check.
 #[cfg(target_os = "linux")]
 #[allow(clippy::disallowed_methods, reason = "the one place that asks the machine")]
-fn fill(seed: &mut [u8; 32]) -> io::Result<()> {
+fn fill(bytes: &mut [u8]) -> io::Result<()> {
     use rustix::rand::{GetRandomFlags, getrandom};
 
-    rustix::io::retry_on_intr(|| getrandom(&mut seed[..], GetRandomFlags::empty()))?;
+    rustix::io::retry_on_intr(|| getrandom(&mut *bytes, GetRandomFlags::empty()))?;
     Ok(())
 }
 
 #[cfg(not(target_os = "linux"))]
 #[allow(clippy::disallowed_methods, reason = "the one place that asks the machine")]
-fn fill(seed: &mut [u8; 32]) -> io::Result<()> {
-    Ok(getrandom::fill(seed)?)
+fn fill(bytes: &mut [u8]) -> io::Result<()> {
+    Ok(getrandom::fill(bytes)?)
 }
 
 #[async_trait]
@@ -72,20 +73,34 @@ impl Environment for SystemEnvironment {
         timer::sleep(duration).await;
     }
 
-    /// A hash of the seed, the process id and a counter. Unlike a system call it cannot fail, and a forked
-    /// process, which has the same seed, draws different numbers.
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "a fork changes the process id, the identity would not notice"
-    )]
+    /// Asks the system each time.
+    ///
+    /// Invariant: no number depends on the memory of this process alone. A machine that is cloned or restored
+    /// from a snapshot, and a forked process, would repeat the numbers of a generator in that memory, and two
+    /// of them would make the same ids and nonces. The system's own generator takes in what differs between
+    /// clones (`random(7)`; Linux from 5.18 on is told of a clone by the hypervisor, see `vmgenid`).
+    ///
+    /// The system can hardly refuse, because it has provided the seed. If it does, for example because the
+    /// process has restricted its own calls since, the numbers come from that seed, and a warning says so.
     fn random(&self) -> u64 {
-        let count = self.drawn.fetch_add(1, Ordering::Relaxed);
-        let hash = Sha256::new()
-            .chain_update(self.seed)
-            .chain_update(std::process::id().to_le_bytes())
-            .chain_update(count.to_le_bytes())
-            .finalize();
-        hash.iter().take(8).fold(0, |bits, byte| (bits << 8) | u64::from(*byte))
+        let mut bytes = [0; 8];
+        match fill(&mut bytes) {
+            Ok(()) => u64::from_le_bytes(bytes),
+            Err(error) => self.random_without_the_system(&error),
+        }
+    }
+
+    /// One call of the system, where two numbers would take two.
+    fn new_id(&self) -> String {
+        let mut bytes = [0; 16];
+        let random = match fill(&mut bytes) {
+            Ok(()) => u128::from_le_bytes(bytes),
+            Err(error) => {
+                let half = || u128::from(self.random_without_the_system(&error));
+                (half() << 64) | half()
+            }
+        };
+        id_of(self.now(), random)
     }
 
     fn identity(&self) -> &Identity {
@@ -94,6 +109,27 @@ impl Environment for SystemEnvironment {
 
     fn process(&self, pid: u32) -> Process {
         Process::look(pid)
+    }
+}
+
+impl SystemEnvironment {
+    /// A hash of the seed, the process id and a counter: a forked process, which has the same seed, draws
+    /// different numbers. A cloned machine does not.
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "a fork changes the process id, the identity would not notice"
+    )]
+    fn random_without_the_system(&self, error: &io::Error) -> u64 {
+        let count = self.drawn.fetch_add(1, Ordering::Relaxed);
+        if count == 0 {
+            tracing::warn!(%error, "the system gives no more random numbers; a clone of this machine would repeat those of this process");
+        }
+        let hash = Sha256::new()
+            .chain_update(self.seed)
+            .chain_update(std::process::id().to_le_bytes())
+            .chain_update(count.to_le_bytes())
+            .finalize();
+        hash.iter().take(8).fold(0, |bits, byte| (bits << 8) | u64::from(*byte))
     }
 }
 
@@ -118,6 +154,26 @@ fn moment(time: SystemTime) -> DateTime<Utc> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn clones_of_a_process_never_repeat_its_numbers() {
+        // What a restored snapshot has in memory: everything.
+        let clone = |of: &SystemEnvironment| SystemEnvironment {
+            identity: of.identity.clone(),
+            started: of.started,
+            seed: of.seed,
+            drawn: AtomicU64::new(of.drawn.load(Ordering::Relaxed)),
+        };
+        let one = SystemEnvironment::new().unwrap();
+        let two = clone(&one);
+        for _ in 0..64 {
+            assert_ne!(one.random(), two.random());
+            assert_ne!(one.new_id(), two.new_id());
+        }
+        let refused = io::Error::other("refused");
+        let [first, second] = [(); 2].map(|()| one.random_without_the_system(&refused));
+        assert_ne!(first, second, "the fallback counts");
+    }
 
     #[test]
     fn clock_may_be_before_1970() {
