@@ -84,7 +84,7 @@ use crate::{
 /// - `examine` maps its ground. By default the inner backend would write outside of the wrapper's keys.
 /// - `waiting` and `passed_over` map the names back, and leave out those that are not the wrapper's.
 /// - `location_id` is different for two wrappers of one storage that have different objects, and the endpoint
-///   too if they are probed apart.
+///   too if they are probed apart. `instance` may stay: what is below two prefixes of one place is at one place.
 ///
 /// [`paged`](crate::paged) makes the stream of `list`, and [`Blocking`](crate::Blocking) a whole backend from
 /// an embedded database, whose calls block.
@@ -324,6 +324,26 @@ pub trait StorageBackend: Debug + Send + Sync + 'static {
         self.inner().and_then(StorageBackend::location_id)
     }
 
+    /// Identifies this place of the objects, for every handle and every process that reaches it: an id that is
+    /// kept with the objects and does not change. A copy of the objects elsewhere, also of everything that this
+    /// place keeps, has another id. None if the backend cannot tell, or if nothing was committed here yet.
+    ///
+    /// It is the id of a place, not of the data: two copies of one store have the same objects and different
+    /// ids. A backend whose place can be copied unseen binds the id to what a copy does not take along, such as
+    /// the inode of a file or the name of a server, and draws a new one when that does not fit. An id is drawn
+    /// at random ([`Environment::new_id`](crate::Environment::new_id)) and never used again.
+    ///
+    /// A backend with an [`endpoint`](Self::endpoint) needs none: the store keeps an id for each endpoint.
+    ///
+    /// # Errors
+    /// The id could not be read.
+    async fn instance(&self) -> Result<Option<String>> {
+        match self.inner() {
+            Some(inner) => inner.instance().await,
+            None => Ok(None),
+        }
+    }
+
     /// Lists the objects whose last committed value is durable but not in the place where people look for it,
     /// and why: for example, a file that cannot be written. Reads return the value nevertheless. Empty if
     /// objects have only one place.
@@ -415,6 +435,10 @@ macro_rules! forward {
 
             fn location_id(&self) -> Option<String> {
                 (**self).location_id()
+            }
+
+            async fn instance(&self) -> Result<Option<String>> {
+                (**self).instance().await
             }
 
             async fn waiting(&self) -> Result<Vec<Waiting>> {

@@ -81,6 +81,10 @@ impl StorageBackend for Full {
         Some("location".to_owned())
     }
 
+    async fn instance(&self) -> Result<Option<String>> {
+        Ok(Some("instance".to_owned()))
+    }
+
     async fn waiting(&self) -> Result<Vec<Waiting>> {
         Ok(vec![Waiting::new(key(), "path".to_owned(), "reason".to_owned(), None)])
     }
@@ -155,6 +159,7 @@ async fn answers(backend: &dyn StorageBackend) -> Vec<String> {
         format!("{:?}", backend.name()),
         format!("{:?}", backend.endpoint()),
         format!("{:?}", backend.location_id()),
+        format!("{:?}", backend.instance().await),
         format!("{:?}", backend.waiting().await),
         format!("{:?}", backend.examine(&Prefix::parse("ground").unwrap()).await),
     ]
@@ -191,6 +196,7 @@ fn backend_that_leaves_everything_out_has_nothing_to_say() {
     assert_eq!(Bare.close().now_or_never().unwrap().map_err(|error| error.kind()), Ok(()));
     assert_eq!((Bare.name(), Bare.endpoint(), Bare.location_id()), (None, None, None));
     assert_eq!(Bare.passed_over(), Vec::<String>::new());
+    assert_eq!(Bare.instance().now_or_never().unwrap().unwrap(), None);
     assert_eq!(Bare.waiting().now_or_never().unwrap().unwrap(), []);
     assert!(Bare.stat(&key()).now_or_never().unwrap().unwrap().is_none());
     assert!(Bare.get_range(&key(), 0..1).now_or_never().unwrap().unwrap().is_none());

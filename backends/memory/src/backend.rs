@@ -24,7 +24,7 @@ pub struct MemoryBackend {
 }
 
 impl MemoryBackend {
-    /// An empty storage. `environment` provides the modification times of objects.
+    /// An empty storage. `environment` provides the modification times of objects and the instance id.
     pub fn new(environment: Arc<dyn Environment>) -> Self {
         let capabilities = Capabilities::new(Durability::Process, u64::MAX)
             .atomic_batch(true)
@@ -87,6 +87,10 @@ impl StorageBackend for MemoryBackend {
 
     fn name(&self) -> Option<String> {
         Some("memory:".to_owned())
+    }
+
+    async fn instance(&self) -> Result<Option<String>> {
+        Ok(Some(self.shared.instance(self.environment.as_ref())))
     }
 
     fn location_id(&self) -> Option<String> {

@@ -1,7 +1,9 @@
 use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
+    Arc, Mutex, MutexGuard, OnceLock, PoisonError,
     atomic::{AtomicU64, Ordering},
 };
+
+use pflow_backend::Environment;
 
 use crate::objects::Objects;
 
@@ -12,6 +14,8 @@ pub(crate) struct Shared(Arc<Numbered>);
 struct Numbered {
     /// Unique among the storages of this process.
     number: u64,
+    /// Drawn when it is asked for first.
+    instance: OnceLock<String>,
     objects: Mutex<Objects>,
 }
 
@@ -19,7 +23,7 @@ impl Default for Shared {
     fn default() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::new(Numbered { number, objects: Mutex::default() }))
+        Self(Arc::new(Numbered { number, instance: OnceLock::new(), objects: Mutex::default() }))
     }
 }
 
@@ -27,6 +31,11 @@ impl Shared {
     pub(crate) fn lock(&self) -> MutexGuard<'_, Objects> {
         // A panic under the lock leaves the objects unchanged: see `Objects::commit`.
         self.0.objects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Names this storage among all storages of all processes.
+    pub(crate) fn instance(&self, environment: &dyn Environment) -> String {
+        self.0.instance.get_or_init(|| environment.new_id()).clone()
     }
 
     /// Names this storage within the process. An address would be reused once the storage is gone.

@@ -121,6 +121,10 @@ impl<S: BlockingStorage> StorageBackend for Blocking<S> {
         self.queue.call(S::close).await.unwrap_or_else(|failed| Err(self.error(failed, "closing")))
     }
 
+    async fn instance(&self) -> Result<Option<String>> {
+        self.read(S::instance).await
+    }
+
     fn name(&self) -> Option<String> {
         self.name.clone()
     }

@@ -69,6 +69,14 @@ pub trait BlockingStorage: Send + 'static {
         Ok(())
     }
 
+    /// As [`StorageBackend::instance`](crate::StorageBackend::instance).
+    ///
+    /// # Errors
+    /// As [`StorageBackend::instance`](crate::StorageBackend::instance).
+    fn instance(&mut self) -> Result<Option<String>> {
+        Ok(None)
+    }
+
     /// As [`StorageBackend::name`](crate::StorageBackend::name). Asked once.
     fn name(&self) -> Option<String> {
         None

@@ -13,13 +13,21 @@ pub(super) struct Ground {
     /// The first handle.
     pub(super) store: Handle,
     site: Box<dyn Site>,
+    /// The first handle of another storage, for a case that needs two.
+    elsewhere: Option<(Handle, Box<dyn Site>)>,
 }
 
 impl Ground {
-    pub(super) async fn fresh(harness: &dyn Harness) -> Checked<Self> {
-        let site = harness.fresh().await.map_err(|error| Stop::error("Making a storage", &error))?;
-        let store = site.open().await.map_err(|error| Stop::error("Opening the storage", &error))?;
-        Ok(Self { store: Handle::new(store), site })
+    pub(super) async fn fresh(harness: &dyn Harness, storages: usize) -> Checked<Self> {
+        let (store, site) = made(harness).await?;
+        let elsewhere = if storages > 1 { Some(made(harness).await?) } else { None };
+        Ok(Self { store, site, elsewhere })
+    }
+
+    /// The first handle of another storage.
+    pub(super) fn elsewhere(&self) -> Checked<&Handle> {
+        let missing = || Stop::Failed("the case has one storage and needs two".to_owned());
+        self.elsewhere.as_ref().map(|(store, _)| store).ok_or_else(missing)
     }
 
     /// Opens an independent handle, or skips the case.
@@ -57,6 +65,12 @@ impl Ground {
         let missing = || Stop::Skipped("the harness has no handle whose work can be watched".to_owned());
         opened(self.site.watched(watch.clone()).await)?.ok_or_else(missing)
     }
+}
+
+async fn made(harness: &dyn Harness) -> Checked<(Handle, Box<dyn Site>)> {
+    let site = harness.fresh().await.map_err(|error| Stop::error("Making a storage", &error))?;
+    let store = site.open().await.map_err(|error| Stop::error("Opening the storage", &error))?;
+    Ok((Handle::new(store), site))
 }
 
 fn opened(answer: Result<Option<Arc<dyn StorageBackend>>>) -> Checked<Option<Handle>> {

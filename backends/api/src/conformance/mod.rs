@@ -114,6 +114,6 @@ pub async fn run(harness: &dyn Harness) -> Report {
 }
 
 async fn run_one(harness: &dyn Harness, case: &Case) -> Checked {
-    let ground = Ground::fresh(harness).await?;
+    let ground = Ground::fresh(harness, case.storages()).await?;
     (case.run)(&ground).await
 }

@@ -15,6 +15,14 @@ use pflow_backend_memory::MemoryBackend;
 /// Storages in memory that take objects of at most so many bytes.
 struct InMemory {
     max_object_size: u64,
+    /// One for all of them: two environments with one seed draw the same ids.
+    environment: Arc<ManualEnvironment>,
+}
+
+impl InMemory {
+    fn of(max_object_size: u64) -> Self {
+        Self { max_object_size, environment: Arc::new(ManualEnvironment::new(1)) }
+    }
 }
 
 struct Shared(MemoryBackend);
@@ -22,7 +30,7 @@ struct Shared(MemoryBackend);
 #[async_trait]
 impl Harness for InMemory {
     async fn fresh(&self) -> Result<Box<dyn Site>> {
-        let storage = MemoryBackend::new(Arc::new(ManualEnvironment::new(1)));
+        let storage = MemoryBackend::new(self.environment.clone());
         Ok(Box::new(Shared(storage.with_max_object_size(self.max_object_size))))
     }
 }
@@ -59,17 +67,17 @@ fn assert_conformant_in_all(report: &Report) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn memory_keeps_the_contract_in_parallel() {
-    assert_conformant_in_all(&conformance::run(&InMemory { max_object_size: 2 << 20 }).await);
+    assert_conformant_in_all(&conformance::run(&InMemory::of(2 << 20)).await);
 }
 
 #[tokio::test]
 async fn memory_keeps_the_contract_on_one_thread() {
-    assert_conformant_in_all(&conformance::run(&InMemory { max_object_size: 4_096 }).await);
+    assert_conformant_in_all(&conformance::run(&InMemory::of(4_096)).await);
 }
 
 #[test]
 fn memory_keeps_the_contract_without_a_runtime() {
-    let harness = InMemory { max_object_size: 4_096 };
+    let harness = InMemory::of(4_096);
     let mut run = pin!(conformance::run(&harness));
     let mut context = Context::from_waker(Waker::noop());
     let report = loop {
@@ -82,7 +90,7 @@ fn memory_keeps_the_contract_without_a_runtime() {
 
 #[tokio::test]
 async fn memory_without_a_limit_skips_the_limit_alone() {
-    let report = conformance::run(&InMemory { max_object_size: u64::MAX }).await;
+    let report = conformance::run(&InMemory::of(u64::MAX)).await;
     report.assert_conformant();
     let limit = "batches::an_object_over_the_limit_is_refused";
     let skipped: Vec<&str> = report.skipped().filter(|case| !CANNOT_HAPPEN.contains(case)).collect();

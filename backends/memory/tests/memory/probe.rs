@@ -114,7 +114,7 @@ impl StorageBackend for Remote {
 async fn each_fault_breaks_the_promise_that_it_breaks() {
     let mut found = Vec::new();
     for (fault, _) in FOUND {
-        let backend = Broken(*fault).fresh().await.unwrap().open().await.unwrap();
+        let backend = Broken::by(*fault).fresh().await.unwrap().open().await.unwrap();
         let report = probed(&*backend).await.unwrap();
         assert!(!report.is_safe(), "{fault:?}");
         found.push((*fault, report.broken().join("; ")));
@@ -127,7 +127,7 @@ async fn each_fault_breaks_the_promise_that_it_breaks() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_keeps_the_promises_is_safe_and_nothing_stays_behind() {
-    let sound = Broken(Fault::None).fresh().await.unwrap().open().await.unwrap();
+    let sound = Broken::by(Fault::None).fresh().await.unwrap().open().await.unwrap();
     let vague = Arc::new(Remote { is_vague: true, ..Remote::new() });
     let busy = Arc::new(Remote { fails_once: AtomicBool::new(true), ..Remote::new() });
     let backends: [(&str, Arc<dyn StorageBackend>); 4] =

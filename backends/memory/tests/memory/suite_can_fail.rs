@@ -503,13 +503,24 @@ const FAULTS: &[(Fault, &[&str], &str)] = &[
         &["handles::a_closed_handle_reads_the_truth_or_is_unavailable"],
         "a/b was put, and get does not find it after a close",
     ),
+    (
+        Fault::InstancePerHandle,
+        &["places::an_instance_is_one_place_and_stays"],
+        "a place keeps its instance: it was",
+    ),
+    (Fault::InstanceEndsWithAClose, &["places::an_instance_is_one_place_and_stays"], "after a close"),
+    (
+        Fault::InstanceIsCopied,
+        &["places::an_instance_is_one_place_and_stays"],
+        "two places have the same instance, copied",
+    ),
 ];
 
 /// Runs the suite for one fault. On one thread racing tasks take turns in the same order in every run, so a
 /// fault is found always or never.
 fn report(fault: Fault) -> Report {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    runtime.block_on(conformance::run(&Broken(fault)))
+    runtime.block_on(conformance::run(&Broken::by(fault)))
 }
 
 /// Runs the suite for all faults on all processors and returns the reports.

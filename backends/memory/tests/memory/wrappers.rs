@@ -1,7 +1,7 @@
 //! Wrappers keep the contract: one that leaves everything out that may be left out, over a backend that
 //! resolves its refusals, and one that maps keys.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use futures::{StreamExt, TryStreamExt};
 use pflow_backend::{
@@ -13,7 +13,10 @@ use pflow_backend::{
 use pflow_backend_memory::MemoryBackend;
 
 fn memory() -> MemoryBackend {
-    MemoryBackend::new(Arc::new(ManualEnvironment::new(1))).with_max_object_size(4_096)
+    // One for all storages: two environments with one seed draw the same ids.
+    static ENVIRONMENT: LazyLock<Arc<ManualEnvironment>> =
+        LazyLock::new(|| Arc::new(ManualEnvironment::new(1)));
+    MemoryBackend::new(ENVIRONMENT.clone()).with_max_object_size(4_096)
 }
 
 /// As an object store: a refused put whose bytes are stored is taken for its own first copy. It examines the

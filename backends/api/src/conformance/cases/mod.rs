@@ -10,6 +10,7 @@ mod keys;
 mod listing;
 mod lost_replies;
 mod nesting;
+mod places;
 mod polling;
 mod racing;
 mod ranges;
@@ -24,8 +25,15 @@ use super::{check::Checked, ground::Ground};
 pub(super) struct Case {
     /// `group::promise`.
     pub(super) name: &'static str,
-    /// Runs the check, on a storage of its own.
+    /// Runs the check, on [storages](Self::storages) of its own.
     pub(super) run: for<'a> fn(&'a Ground) -> BoxFuture<'a, Checked>,
+}
+
+impl Case {
+    /// How many storages it needs: those of the group `places` have two.
+    pub(super) fn storages(&self) -> usize {
+        if self.name.starts_with("places::") { 2 } else { 1 }
+    }
 }
 
 macro_rules! cases {
@@ -167,5 +175,8 @@ pub(super) const CASES: &[Case] = cases! {
         dropping_a_handle_keeps_everything,
         a_closed_handle_loses_nothing,
         a_closed_handle_reads_the_truth_or_is_unavailable,
+    }
+    places {
+        an_instance_is_one_place_and_stays,
     }
 };

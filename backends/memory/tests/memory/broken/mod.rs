@@ -231,10 +231,23 @@ pub(crate) enum Fault {
     ClosedHandleLies,
     /// A closed handle finds nothing.
     ClosedHandleFindsNothing,
+    /// Each handle draws an instance of its own.
+    InstancePerHandle,
+    /// A close forgets the instance.
+    InstanceEndsWithAClose,
+    /// The instance is a part of what is copied.
+    InstanceIsCopied,
 }
 
 /// Storages in memory with a fault.
-pub(crate) struct Broken(pub(crate) Fault);
+pub(crate) struct Broken(Fault, Arc<ManualEnvironment>);
+
+impl Broken {
+    pub(crate) fn by(fault: Fault) -> Self {
+        // One for all storages: two environments with one seed draw the same ids.
+        Self(fault, Arc::new(ManualEnvironment::new(1)))
+    }
+}
 
 struct BrokenSite {
     objects: MemoryBackend,
@@ -245,7 +258,7 @@ struct BrokenSite {
 #[async_trait]
 impl Harness for Broken {
     async fn fresh(&self) -> Result<Box<dyn Site>> {
-        let objects = MemoryBackend::new(Arc::new(ManualEnvironment::new(1)));
+        let objects = MemoryBackend::new(self.1.clone());
         // Small objects keep the many runs short.
         let limit = if self.0 == Fault::IgnoresTheLimit { u64::MAX } else { storage::LIMIT };
         let objects = objects.with_max_object_size(limit);

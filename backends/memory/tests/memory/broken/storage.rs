@@ -40,6 +40,8 @@ pub(crate) struct Shared {
     pub(crate) counts: Mutex<BTreeMap<Key, u64>>,
     /// The listings that are open.
     pub(crate) listings: AtomicUsize,
+    /// How often handles were closed.
+    pub(crate) closes: AtomicUsize,
 }
 
 /// A handle with a fault.
@@ -306,6 +308,7 @@ impl StorageBackend for Faulty {
 
     async fn close(&self) -> Result<()> {
         let closed_before = self.closed.swap(true, Ordering::SeqCst);
+        self.shared.closes.fetch_add(1, Ordering::SeqCst);
         match self.fault {
             Fault::ClosesOnce if closed_before => {
                 Err(Error::not_applied(ErrorKind::Io, "It is closed already"))
@@ -323,6 +326,15 @@ impl StorageBackend for Faulty {
             }
             _ => Ok(()),
         }
+    }
+
+    async fn instance(&self) -> Result<Option<String>> {
+        Ok(match self.fault {
+            Fault::InstancePerHandle => Some(format!("{:p}", self.cursor)),
+            Fault::InstanceEndsWithAClose if self.shared.closes.load(Ordering::SeqCst) > 1 => None,
+            Fault::InstanceIsCopied => Some("copied".to_owned()),
+            _ => self.objects.instance().await?,
+        })
     }
 
     async fn attempt(&self, put: Operation) -> Result<Commit> {
