@@ -260,6 +260,8 @@ pub fn known_folder() -> &'static Path {
                 fill(&store).await;
                 // Copied before the files are written back, like after a kill.
                 copy(live.path(), kept.path());
+                // Otherwise it counts as a copy, whose damage is no error: it is read as far as it can be.
+                fs::remove_file(kept.path().join(".journal/instance")).unwrap();
                 store.close().await.unwrap();
             });
             kept

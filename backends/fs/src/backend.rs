@@ -115,8 +115,8 @@ impl FsBackend {
         }
     }
 
-    /// What the folder was opened without, because it was committed and cannot be read
-    /// ([`FsOptions::accept_tail`]).
+    /// What the folder was opened without, because it was committed and cannot be read: with
+    /// [`FsOptions::accept_tail`], and in a copy of a folder, what its original had committed.
     pub fn lost_tail(&self) -> Option<&LostTail> {
         self.store.lost()
     }
@@ -223,6 +223,13 @@ impl StorageBackend for FsBackend {
     fn location_id(&self) -> Option<String> {
         let id = self.store.root.id();
         Some(format!("folder:{}:{}", id.device, id.inode))
+    }
+
+    /// The id in `.journal/instance`, if the folder is not a copy that has it from its original. None until the
+    /// first commit at this place.
+    async fn instance(&self) -> Result<Option<String>> {
+        let store = self.store.clone();
+        blocking(move || store.instance()).await
     }
 
     /// The objects that only the journal has because their files cannot be written. Where this process may

@@ -15,7 +15,7 @@ use rustix::{
 
 use crate::{
     error::{errno_of, failed, is_no_call, special_file, symbolic_link},
-    medium::{FileId, Medium, Node, Open, Sharing, Status},
+    medium::{FileId, Medium, Node, Open, Origin, Sharing, Status},
 };
 
 /// How deep a tree may be of which it is asked whether it is empty. The longest key has fewer folders.
@@ -116,6 +116,11 @@ impl Folder {
 
     pub(crate) fn id(&self) -> Result<FileId> {
         Ok(self.status()?.id)
+    }
+
+    /// What tells this folder from a copy of it.
+    pub(crate) fn origin(&self) -> Result<Origin> {
+        self.medium.origin(&self.node).map_err(|error| failed("look at", &self.path, error))
     }
 
     /// The number of the mount that this folder, or the name in it, is reached through; none where the system
@@ -403,6 +408,11 @@ impl OpenFile {
 
     pub(crate) fn status(&self) -> Result<Status> {
         self.medium.status(&self.node).map_err(|error| failed("look at", &self.path, error))
+    }
+
+    /// What tells this file from a copy of it.
+    pub(crate) fn origin(&self) -> Result<Origin> {
+        self.medium.origin(&self.node).map_err(|error| failed("look at", &self.path, error))
     }
 
     /// Fills `bytes` from `offset` as far as the file goes; how much there was.

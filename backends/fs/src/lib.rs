@@ -9,6 +9,7 @@
 //! │   ├── lock         the process that commits holds an advisory lock on it
 //! │   ├── journal      what was committed and is not durable in the files yet; empty at rest
 //! │   ├── state        how far the journal goes: readers follow it, and it vouches for what must be readable
+//! │   ├── instance     which place this folder is: a copy of the folder is told by it
 //! │   ├── values/      objects too large for the journal; not there at rest
 //! │   ├── staging/     files that are moved in, and copies that were taken out and are looked at once more
 //! │   └── quarantine/  what people had written where a commit replaced it unseen; theirs to look at and to delete
@@ -152,7 +153,17 @@
 //! | `journal` or a file in `values/`, while the journal has work | changes that the files do not have are lost; it is noticed ([`Corrupt`](pflow_backend::ErrorKind::Corrupt)) |
 //! | `state`, while the journal has work | nothing is lost; until it is written again damage at the end of the journal is not noticed |
 //! | `lock`, under a process at work | that process notices before it appends and before it answers. Two processes that write in between may damage each other's record |
+//! | `instance` | the place gets another id, unless a process at work knows it |
 //! | all of `.journal`, while the journal has work | **every change that the files do not have is lost, and nothing is left to notice it by**; a handle that knew of work refuses to go on |
+//!
+//! # Copies of the folder
+//! A copy has the objects and the journal of its original, and is another place:
+//! [`instance`](pflow_backend::StorageBackend::instance) has an id of its own from the first commit on
+//! (`instance.rs`). What `state` vouches for is bound to the place. In a copy, also one that was made while a
+//! process was at work, nothing is an error that is missing behind it: the journal is read as far as it can be, a
+//! warning says so, a damaged journal is kept in `quarantine`, and what was read goes into a journal of this
+//! place. [`FsBackend::lost_tail`] tells what the original had committed and the copy lacks. A file that was
+//! copied while it was written may be a part of its value.
 //!
 //! # Forks
 //! A forked child must not use a handle of its parent: the runtime's threads are gone. One that opens the
@@ -170,6 +181,7 @@ mod error;
 mod failed;
 mod files;
 mod folder;
+mod instance;
 mod journal;
 mod list;
 mod lock;

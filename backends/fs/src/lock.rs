@@ -8,7 +8,7 @@ use rustix::{fs::FileType, io::Errno};
 use crate::{
     error::{errno_of, failed, special_file},
     folder::{Folder, OpenFile},
-    journal::{self, JOURNAL, LOCK, LOG, STATE, WAITING},
+    journal::{self, INSTANCE, JOURNAL, LOCK, LOG, NEW_INSTANCE, STATE, WAITING},
     medium::Open,
     root::Root,
 };
@@ -124,9 +124,10 @@ impl StoreLock {
     /// Removes a journal that is half made, so that the next attempt makes it again.
     ///
     /// IMPORTANT: the names may have been lost by a failed sync, and a second sync succeeds without them (see
-    /// `Medium`). Only names that are given again become durable.
+    /// `Medium`). Only names that are given again become durable. The place gets another id then: where a state
+    /// is missing nothing is bound to the old one.
     fn unmake(&self, root: &Folder) -> Result<()> {
-        for name in [STATE, LOG, WAITING, LOCK] {
+        for name in [STATE, LOG, WAITING, INSTANCE, NEW_INSTANCE, LOCK] {
             self.journal.remove_file(name)?;
         }
         // It may hold more, `quarantine/` for example. Then its name is of an earlier time, and durable.

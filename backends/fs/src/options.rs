@@ -79,8 +79,7 @@ impl FsOptions {
     /// stays in `.journal/quarantine`. Unless this is set such a folder is refused as
     /// [`Corrupt`](pflow_backend::ErrorKind::Corrupt).
     ///
-    /// A copy of a folder that was made while a store was in use can need it: its journal may be older than
-    /// what says how far the journal goes.
+    /// A copy of a folder does not need it: its journal is read as far as it can be.
     #[must_use]
     pub fn accept_tail(mut self, accept: bool) -> Self {
         self.accept_tail = accept;

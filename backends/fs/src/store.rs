@@ -15,6 +15,7 @@ use crate::{
     current,
     error::{again, with_cause},
     folder::Folder,
+    instance::{self, Told},
     journal::{
         self, LOG, MOVED, NEW_LOG, NEW_STATE, STAGING, VALUES, log::Log, lost::LostTail, record::Record,
     },
@@ -140,10 +141,34 @@ impl Store {
         }
         let mut view = self.view();
         let state = view.state(&self.root)?;
-        view.recover(&self.root, log.as_ref(), state, false)?;
+        // What a copy holds is read as far as it can be. Nothing binds it to this place.
+        let is_copy = match instance::look(&self.root, folder)? {
+            Told::Copied(_) => true,
+            Told::Own(instance, _) => state.is_some_and(|state| state.instance != instance.mark()),
+            Told::Nothing => false,
+        };
+        let recovered = view.recover(&self.root, log.as_ref(), state, is_copy)?;
+        if let Some(lost) = recovered.lost {
+            tracing::warn!(%lost, "read without what cannot be read of the journal");
+            self.lost.get_or_init(|| lost);
+        }
         view.overlay.is_after_crash();
         view.believe_what_was_read(&self.root)?;
         Ok(Ok(()))
+    }
+
+    /// The id of this place, once the journal is bound to it.
+    ///
+    /// A state is written only after the id that it carries is durable, so an id that is told here stays.
+    pub(crate) fn instance(&self) -> Result<Option<String>> {
+        self.root.check_in_place()?;
+        self.catch_up()?;
+        let (seen, folder) = (self.view().seen, journal::find(self.root.folder())?);
+        let (Some(seen), Some(folder)) = (seen, folder) else { return Ok(None) };
+        Ok(match instance::look(&self.root, &folder)? {
+            Told::Own(instance, _) if instance.mark() == seen.instance => Some(instance.id().to_owned()),
+            _ => None,
+        })
     }
 
     /// Takes in what was committed since the last look.

@@ -11,9 +11,10 @@ use pflow_backend::{Environment, Error, ErrorKind, Outcome, Result};
 use crate::{
     error::failed,
     files::copy,
-    folder::{Folder, OpenFile},
+    folder::{Folder, OpenFile, Step},
+    instance::{self, Instance, Mark, Told, UNMARKED},
     journal::{
-        JOURNAL, LOG, NEW_LOG, NEW_STATE, QUARANTINE, STATE,
+        INSTANCE, JOURNAL, LOG, NEW_LOG, NEW_STATE, QUARANTINE, STATE, VALUES,
         frame::{Position, Salt},
         log::{Found, Log, encode},
         lost::LostTail,
@@ -33,6 +34,8 @@ use crate::{
 pub(crate) struct Writer {
     log: Option<(Log, FileId)>,
     state: Option<(OpenFile, FileId)>,
+    /// The id of this place, and the file that says it.
+    instance: Option<(Instance, FileId)>,
     /// What the state file says, as this handle read or wrote it last.
     said: Option<State>,
     /// Somebody else wrote this state file since it was durable, or a write or a sync of it failed here.
@@ -65,15 +68,30 @@ pub(crate) struct Journal<'a> {
     view: &'a Mutex<View>,
     writer: &'a mut Writer,
     environment: &'a dyn Environment,
+    /// What the place was when the lock was taken.
+    told: Place,
+    /// The place has an id by now.
+    is_named: bool,
     /// What was given up to open the journal.
     pub(crate) lost: Option<LostTail>,
     /// The epoch of the journal before it was renewed under this lock, if it was.
     renewed_from: Option<u64>,
 }
 
+/// What `.journal/instance` said when the lock was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Own,
+    /// The folder is a copy.
+    Copied,
+    /// There was no id.
+    Unnamed,
+}
+
 impl<'a> Journal<'a> {
     /// Brings the view up to date and makes the journal fit to be written to: what a process left that died
-    /// is taken in, and where anything of the journal may not be durable a new file takes its place.
+    /// is taken in, and where anything of the journal may not be durable a new file takes its place. A copy of
+    /// another place becomes a place of its own.
     ///
     /// # Errors
     /// It is damaged, or cannot be read or mended. Nothing that was committed was changed. With `accept_tail`
@@ -88,8 +106,19 @@ impl<'a> Journal<'a> {
         accept_tail: bool,
     ) -> Result<Self> {
         let folder = lock.journal();
-        let mut journal =
-            Self { root, folder, lock, view, writer, environment, lost: None, renewed_from: None };
+        let told = Place::Unnamed;
+        let mut journal = Self {
+            root,
+            folder,
+            lock,
+            view,
+            writer,
+            environment,
+            told,
+            is_named: false,
+            lost: None,
+            renewed_from: None,
+        };
         journal.open()?;
         journal.take_in(accept_tail)?;
         Ok(journal)
@@ -141,8 +170,9 @@ impl<'a> Journal<'a> {
         let log = self.log()?;
         log.reserve(&position, frame.len() as u64)?;
         self.check_lock()?;
+        let instance = self.mark();
         let log = self.log()?;
-        let written = log.append(&position, &frame).and_then(|()| log.sync());
+        let written = log.append(&position, &frame, instance).and_then(|()| log.sync());
         // IMPORTANT: only now. What can be seen is durable.
         let state = self.signed(State::at(next));
         let published = written.and_then(|()| {
@@ -221,7 +251,8 @@ impl<'a> Journal<'a> {
         }
         let start = Log::start(self.newest_epoch(&self.view()) + 1, self.salt());
         self.writer.written_by = NOBODY;
-        let state = if empty { State::rest(start.epoch) } else { State::at(start) };
+        let state = self.signed(if empty { State::rest(start.epoch) } else { State::at(start) });
+        let instance = self.mark();
         // IMPORTANT: said first, so that no reader is sent to records that are going away: the files have it
         // all by now.
         let ended = match empty {
@@ -229,7 +260,7 @@ impl<'a> Journal<'a> {
             false => self.publish(state).and_then(|()| {
                 // IMPORTANT: durable before the first record, which is written over one of the epoch before.
                 let log = self.log()?;
-                log.write_header(&start).and_then(|()| log.sync())
+                log.write_header(&start, instance).and_then(|()| log.sync())
             }),
         };
         if let Err(error) = ended {
@@ -306,13 +337,101 @@ impl<'a> Journal<'a> {
         if state_id.is_none() || self.writer.state.as_ref().map(|(_, id)| *id) != state_id {
             self.writer.state = Some(self.create(STATE)?);
         }
+        self.told = self.learn_place()?;
+        self.is_named = self.told == Place::Own;
         if log_id.is_none() || state.is_none_or(|it| it.size == 0) {
+            if !self.is_named {
+                self.name_place()?;
+            }
             // IMPORTANT: both names are durable before the state file says anything. So a process that finds
             // them need not sync them.
             self.folder.sync()?;
             self.root.folder().sync()?;
         }
         Ok(())
+    }
+
+    /// Learns which place this is, unless this handle knows it by now.
+    fn learn_place(&mut self) -> Result<Place> {
+        let known = self.writer.instance.as_ref().map(|(_, file)| *file);
+        if known.is_some() && self.folder.look(INSTANCE)?.map(|status| status.id) == known {
+            return Ok(Place::Own);
+        }
+        Ok(match instance::look(self.root, self.folder)? {
+            Told::Own(instance, file) => {
+                self.writer.instance = Some((instance, file));
+                Place::Own
+            }
+            Told::Copied(origin) => {
+                tracing::warn!(
+                    path = %self.root.path().display(), of = origin.id(),
+                    "the folder is a copy of another place; it gets an instance id of its own"
+                );
+                self.writer.instance = None;
+                Place::Copied
+            }
+            // The folder is the one that this handle has had open: it knows the id that was removed.
+            Told::Nothing => Place::Unnamed,
+        })
+    }
+
+    /// Gives this place an id, whose name is durable once the folder is synced.
+    fn name_place(&mut self) -> Result<()> {
+        let known = self.writer.instance.as_ref();
+        let id = known.map_or_else(|| self.environment.new_id(), |(instance, _)| instance.id().to_owned());
+        self.writer.instance = Some(instance::make(self.root, self.folder, id)?);
+        self.is_named = true;
+        Ok(())
+    }
+
+    /// The same, durably.
+    ///
+    /// IMPORTANT: before anything is written that is bound to it. A crash from here on leaves a journal of
+    /// another place than this one, which is read once more.
+    fn name_place_durably(&mut self) -> Result<()> {
+        self.name_place()?;
+        self.folder.sync()
+    }
+
+    /// Whether the journal was written at another place, of which this folder is a copy. `mark` is that of this
+    /// place, none if it has no id yet.
+    ///
+    /// A place whose id was removed is not taken for a copy: nothing says so, and what vouches there vouches
+    /// on.
+    fn is_foreign(&mut self, mark: Option<Mark>, state: Option<State>) -> Result<bool> {
+        let Some(mark) = mark.filter(|_| self.told == Place::Own) else {
+            return Ok(self.told == Place::Copied);
+        };
+        if let Some(state) = state {
+            return Ok(state.instance != mark);
+        }
+        // An error is for the recovery to tell.
+        let begun = self.log()?.begin().ok().flatten();
+        Ok(begun.is_some_and(|begun| ![UNMARKED, mark].contains(&begun.instance)))
+    }
+
+    /// Begins the journal again, bound to this place.
+    fn renew_here(&mut self, view: &mut View, is_foreign: bool) -> Result<()> {
+        if is_foreign {
+            self.sync_values(&view.overlay)?;
+        }
+        self.renew(view)
+    }
+
+    /// Makes the values that the journal has as files of their own durable: who copied them may have synced
+    /// nothing. One that is missing stays missing, and reading it says so.
+    fn sync_values(&self, overlay: &Overlay) -> Result<()> {
+        let names = overlay.names();
+        if names.is_empty() {
+            return Ok(());
+        }
+        let Step::Folder(values) = self.folder.step(VALUES)? else { return Ok(()) };
+        for name in names {
+            if let Some((file, _)) = values.open_file(&name)? {
+                file.sync_data()?;
+            }
+        }
+        values.sync()
     }
 
     fn create(&self, name: &str) -> Result<(OpenFile, FileId)> {
@@ -337,6 +456,10 @@ impl<'a> Journal<'a> {
             self.writer.state_in_doubt = true;
         }
         self.writer.said = state;
+        let mark = self.writer.instance.as_ref().map(|(instance, _)| instance.mark());
+        let is_foreign = self.is_foreign(mark, state)?;
+        // IMPORTANT: what binds the journal to this place is durable before anything rests on it.
+        let is_bound = !is_foreign && state.is_none_or(|state| Some(state.instance) == mark);
         let followed = match state {
             Some(state) if Some(state) == view.seen => true,
             Some(state) => match view.follow(root, state) {
@@ -347,41 +470,56 @@ impl<'a> Journal<'a> {
             None => false,
         };
         // What this view knows is everything that the state vouches for.
-        let knows_all = followed && view.verified;
+        let knows_all = followed && view.verified && is_bound;
         let poisoned = self.writer.poisoned || state.is_some_and(|it| it.poisoned);
         // A state that is missing or torn, or of an earlier epoch, does not say who wrote files.
         let unknown = if self.log()?.length() > 0 { SEVERAL } else { NOBODY };
-        self.writer.written_by = state.map_or(unknown, |state| state.written_by);
+        let signed = state.filter(|_| is_bound);
+        self.writer.written_by = signed.map_or(unknown, |state| state.written_by);
         let renew = match state.filter(|_| knows_all) {
             // What was appended since the failed sync was not acknowledged, and stays out.
             Some(_) if poisoned => true,
             Some(state) => self.go_on(&mut view, state)?,
-            None => self.recover(&mut view, state, accept_tail)? || poisoned,
+            None => self.recover(&mut view, state, accept_tail || is_foreign)? || poisoned,
         };
         let epoch = |position: Option<Position>| position.map(|at| at.epoch);
         if view.position.is_some() && epoch(view.position) != epoch(state.map(|state| state.position)) {
             self.writer.written_by = SEVERAL;
         }
-        if renew {
-            return self.renew(&mut view).inspect_err(|_| {
-                let published = state.filter(|_| knows_all).map(|state| state.position);
-                if view.position != published {
-                    // Nobody may see here what others do not see, and what may be lost.
-                    view.forget();
-                    view.verified = false;
-                }
-            });
+        let renew = renew || !is_bound && view.position.is_some();
+        let named = if self.is_named { Ok(()) } else { self.name_place_durably() };
+        let prepared = match (named, renew) {
+            (Ok(()), true) => self.renew_here(&mut view, is_foreign),
+            (named, _) => named,
+        };
+        if prepared.is_err() {
+            let published = state.filter(|_| knows_all).map(|state| state.position);
+            if view.position != published {
+                // Nobody may see here what others do not see, and what may be lost.
+                view.forget();
+                view.verified = false;
+            }
         }
+        prepared?;
+        if renew { Ok(()) } else { self.go_by_what_was_read(&mut view, state, is_bound) }
+    }
+
+    /// Says what was read of a journal that needs no new file.
+    fn go_by_what_was_read(&mut self, view: &mut View, state: Option<State>, is_bound: bool) -> Result<()> {
         let now =
             view.position.map_or_else(|| State::rest(state.map_or(1, |state| state.ended())), State::at);
         let now = self.signed(now);
-        if view.position.is_none() && self.log()?.length() > 0 {
+        let is_left = self.log()?.length() > 0;
+        if view.position.is_none() && (is_left || !is_bound) {
             // A process died before it emptied the journal. IMPORTANT: it may have died in the sync of the
             // state, or that sync failed. The emptying must not become durable before the state, which would
-            // vouch for records that are gone.
+            // vouch for records that are gone. And a state of another place must not come back behind a
+            // journal of this one.
             self.writer.state_in_doubt = true;
             self.publish_durably(now)?;
-            self.log()?.empty()?;
+            if is_left {
+                self.log()?.empty()?;
+            }
         } else if Some(now) != state {
             self.publish(now)?;
         }
@@ -506,11 +644,11 @@ impl<'a> Journal<'a> {
             };
             let (frame, next) = encode(&position, record).ok_or_else(too_large)?;
             log.reserve(&position, frame.len() as u64)?;
-            log.append(&position, &frame)?;
+            log.append(&position, &frame, self.mark())?;
             position = next;
         } else {
             // Without a header it could not be told from one that was emptied.
-            log.write_header(&position)?;
+            log.write_header(&position, self.mark())?;
             log.measure()?;
         }
         log.sync()?;
@@ -563,9 +701,14 @@ impl<'a> Journal<'a> {
         self.signed(view.seen.or(self.writer.said).unwrap_or_else(at))
     }
 
-    /// The same state with who has written files in this epoch.
+    /// The same state with who has written files in this epoch, and where.
     fn signed(&self, state: State) -> State {
-        State { written_by: self.writer.written_by, ..state }
+        State { written_by: self.writer.written_by, instance: self.mark(), ..state }
+    }
+
+    /// The mark of this place.
+    fn mark(&self) -> Mark {
+        self.writer.instance.as_ref().map_or(UNMARKED, |(instance, _)| instance.mark())
     }
 
     /// Lets everybody see a state. It is not durable.

@@ -97,7 +97,7 @@ pub fn say(line: &str) {
     out.flush().unwrap();
 }
 
-/// Returns what is unfinished in the `.journal` of a disk that no process uses: everything but the lock, the
+/// Returns what is unfinished in the `.journal` of a disk that no process uses: everything but the id, the lock, the
 /// state, empty files and empty folders.
 pub fn unfinished(place: &Path) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir(place.join(".journal")) else { return Vec::new() };
@@ -106,7 +106,7 @@ pub fn unfinished(place: &Path) -> Vec<String> {
         let name = entry.file_name().into_string().unwrap();
         let meta = entry.metadata().unwrap();
         let at_rest = match name.as_str() {
-            "lock" | "state" => true,
+            "instance" | "lock" | "state" => true,
             _ if meta.is_dir() => std::fs::read_dir(entry.path()).unwrap().next().is_none(),
             _ => meta.len() == 0,
         };

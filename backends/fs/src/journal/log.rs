@@ -1,7 +1,8 @@
 //! The file of records: two slots for a header, then the records.
 //!
 //! ```text
-//! 0     header: magic (8), format (u32), zeros (4), epoch (u64), salt (16), check (32): the SHA-256 of what comes before it
+//! 0     header: magic (8), format (u32), zeros (4), epoch (u64), salt (16), instance (16), check (32): the SHA-256 of what comes
+//!       before it
 //! 512   the other header
 //! 4096  records ([`super::frame`]), then zeros or what is left of earlier epochs
 //! ```
@@ -26,12 +27,15 @@ use super::{
     lost::LostTail,
     record::Record,
 };
-use crate::folder::OpenFile;
+use crate::{
+    folder::OpenFile,
+    instance::{Mark, UNMARKED},
+};
 
 const MAGIC: &[u8; 8] = b"pflowlog";
 const FORMAT: u32 = 1;
 const SLOTS: [u64; 2] = [0, 512];
-const CHECKED: usize = 40;
+const CHECKED: usize = 56;
 const SLOT_BYTES: usize = CHECKED + 32;
 /// Where records begin.
 const RECORDS: u64 = 4096;
@@ -71,6 +75,8 @@ pub(crate) struct Begun {
     pub(crate) start: Position,
     /// There is a valid header. Otherwise the first record says it.
     pub(crate) has_header: bool,
+    /// The place where the epoch began, as the header says; unmarked without one.
+    pub(crate) instance: Mark,
 }
 
 /// A whole record behind one that cannot be read.
@@ -109,13 +115,13 @@ impl Log {
     /// `Incompatible` for a newer format, `Corrupt` where there is a record and neither it nor any header is
     /// valid.
     pub(crate) fn begin(&self) -> Result<Option<Begun>> {
-        let mut newest: Option<Position> = None;
+        let mut newest: Option<(Position, Mark)> = None;
         let mut blank = true;
         for slot in SLOTS {
             let mut bytes = [0; SLOT_BYTES];
             let read = self.file.read_at(&mut bytes, slot)?;
             blank &= bytes.iter().all(|byte| *byte == 0);
-            let Some((format, position)) = bytes.get(..read).and_then(header) else { continue };
+            let Some((format, position, instance)) = bytes.get(..read).and_then(header) else { continue };
             if format > FORMAT {
                 let what = format!(
                     "{} was left by a newer program, and this one cannot read it; open the store once with the newer \
@@ -124,23 +130,23 @@ impl Log {
                 );
                 return Err(Error::not_applied(ErrorKind::Incompatible, what));
             }
-            if newest.is_none_or(|known| known.epoch < position.epoch) {
-                newest = Some(position);
+            if newest.is_none_or(|(known, _)| known.epoch < position.epoch) {
+                newest = Some((position, instance));
             }
         }
         let first = self.header_at(RECORDS)?;
         if let Some((first, start)) = first.and_then(|first| Some((first, first.as_first(RECORDS)?)))
-            && newest.is_none_or(|known| known.epoch < start.epoch)
+            && newest.is_none_or(|(known, _)| known.epoch < start.epoch)
             && self.is_whole_at(RECORDS, &first)?
         {
-            return Ok(Some(Begun { start, has_header: false }));
+            return Ok(Some(Begun { start, has_header: false, instance: UNMARKED }));
         }
         // A process that died while it wrote the first header may have left it torn, but then it left no
         // record that looks like one.
         if newest.is_none() && !blank && first.is_some() {
             return Err(self.corrupt(LostTail::all()));
         }
-        Ok(newest.map(|start| Begun { start, has_header: true }))
+        Ok(newest.map(|(start, instance)| Begun { start, has_header: true, instance }))
     }
 
     /// The record at `position`, if one belongs there.
@@ -267,20 +273,20 @@ impl Log {
         Ok(())
     }
 
-    /// Writes a record at `position`, and before the first one the header. It is durable after the next
-    /// [`sync`](Self::sync).
+    /// Writes a record at `position`, and before the first one the header, for an epoch that begins at the
+    /// place `instance`. It is durable after the next [`sync`](Self::sync).
     ///
     /// # Errors
     /// Any part of it may be there, all of it too.
-    pub(crate) fn append(&self, position: &Position, frame: &[u8]) -> Result<()> {
+    pub(crate) fn append(&self, position: &Position, frame: &[u8], instance: Mark) -> Result<()> {
         if position.tail == RECORDS {
-            self.write_header(position)?;
+            self.write_header(position, instance)?;
         }
         self.file.write_at(frame, position.tail)
     }
 
-    /// Writes the header of an epoch.
-    pub(crate) fn write_header(&self, start: &Position) -> Result<()> {
+    /// Writes the header of an epoch that begins at the place `instance`.
+    pub(crate) fn write_header(&self, start: &Position, instance: Mark) -> Result<()> {
         let slot = if start.epoch.is_multiple_of(2) { SLOTS[0] } else { SLOTS[1] };
         let mut bytes = Vec::with_capacity(SLOT_BYTES);
         bytes.extend(MAGIC);
@@ -288,6 +294,7 @@ impl Log {
         bytes.extend([0; 4]);
         bytes.extend(start.epoch.to_le_bytes());
         bytes.extend(start.salt);
+        bytes.extend(instance);
         bytes.extend(Sha256::digest(&bytes));
         self.file.write_at(&bytes, slot)
     }
@@ -354,8 +361,7 @@ impl Log {
 /// The error of a journal at `path` of which committed records cannot be read.
 pub(crate) fn damaged(path: &Path, lost: LostTail) -> Error {
     Error::not_applied(ErrorKind::Corrupt, format!("{} is damaged", path.display())).with_source(lost).with_hint(
-        "restore the folder from a backup; or open it without what cannot be read: `FsOptions::accept_tail`. A copy of the folder that \
-         was made while the store was in use needs that",
+        "restore the folder from a backup; or open it without what cannot be read: `FsOptions::accept_tail`",
     )
 }
 
@@ -368,15 +374,16 @@ fn starts(bytes: &[u8], looked: usize) -> impl Iterator<Item = usize> + '_ {
         .take_while(move |offset| *offset < looked)
 }
 
-/// Format and beginning, if these are the bytes of a valid header.
-fn header(bytes: &[u8]) -> Option<(u32, Position)> {
+/// Format, beginning and place, if these are the bytes of a valid header.
+fn header(bytes: &[u8]) -> Option<(u32, Position, Mark)> {
     let (checked, check) = bytes.split_at_checked(CHECKED)?;
     (check == Sha256::digest(checked).as_slice()).then_some(())?;
     let field = |at: usize, length: usize| checked.get(at..at + length);
     (field(0, 8)? == MAGIC).then_some(())?;
     let format = u32::from_le_bytes(field(8, 4)?.try_into().ok()?);
     let epoch = u64::from_le_bytes(field(16, 8)?.try_into().ok()?);
-    Some((format, Log::start(epoch, field(24, 16)?.try_into().ok()?)))
+    let start = Log::start(epoch, field(24, 16)?.try_into().ok()?);
+    Some((format, start, field(40, 16)?.try_into().ok()?))
 }
 
 /// The bytes of a record for `position`, and where the next one goes. None if it is larger than the format

@@ -6,6 +6,7 @@
 //! | `waiting` | whoever waits for the lock and is next holds an advisory lock on it, so that a busy holder knows to give way |
 //! | `journal` | what was committed and is not durable in the files yet ([`log`]); empty at rest |
 //! | `state` | how far the journal goes: readers follow it, and what it vouches for must be readable ([`state`]) |
+//! | `instance` | the id of this place, and what tells it from a copy ([`instance`](crate::instance)) |
 //! | `values/` | objects too large for the journal, until they are in their files for good |
 //! | `staging/` | files on their way into their places, and copies that were taken out of theirs ([`taken_out`](crate::taken_out)) |
 //! | `moved/` | folders whose names are given again, for a moment |
@@ -34,6 +35,8 @@ pub(crate) const NEW_LOG: &str = "journal.new";
 const PARTED: &str = "parted";
 pub(crate) const STATE: &str = "state";
 pub(crate) const NEW_STATE: &str = "state.new";
+pub(crate) const INSTANCE: &str = "instance";
+pub(crate) const NEW_INSTANCE: &str = "instance.new";
 pub(crate) const VALUES: &str = "values";
 pub(crate) const STAGING: &str = "staging";
 pub(crate) const MOVED: &str = "moved";

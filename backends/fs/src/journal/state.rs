@@ -11,6 +11,13 @@
 //! - at rest: the changes of its epoch and of all before are durable in the files. Records of these epochs
 //!   that are still in the journal are ignored; the journal may be empty or missing.
 //!
+//! # Where it vouches
+//! It carries the mark of the [instance](crate::instance) that wrote it, and **it vouches at that place alone**.
+//! In a copy of the folder the files are those that the copying program wrote, in its own order, perhaps while
+//! a writer was at work, and perhaps not synced. What a foreign state says of the past holds there too: an
+//! epoch that has ended stays ended, so that no record of it replaces what a file has got since, and records
+//! behind a failed sync stay out.
+//!
 //! A journal that does not fit what a valid state vouches for is damaged, and nothing older is answered in
 //! its place. A state that is missing or torn vouches for nothing: the records of the journal count as far as
 //! they can be read.
@@ -18,9 +25,10 @@
 use sha2::{Digest, Sha256};
 
 use super::frame::Position;
+use crate::instance::{Mark, UNMARKED};
 
 const MAGIC: &[u8; 8] = b"pflowsta";
-const CHECKED: usize = 96;
+const CHECKED: usize = 112;
 /// The whole file.
 pub(crate) const STATE_BYTES: usize = CHECKED + 32;
 const POISONED: u32 = 1;
@@ -40,6 +48,8 @@ pub(crate) struct State {
     /// the journal. A crash of the machine may leave an older value here, which does no harm: the page cache
     /// is gone then, and what can be read is on the medium.
     pub(crate) written_by: u64,
+    /// The place that it vouches at.
+    pub(crate) instance: Mark,
 }
 
 /// No handle has written a file in this epoch.
@@ -50,11 +60,11 @@ pub(crate) const SEVERAL: u64 = u64::MAX;
 impl State {
     pub(crate) fn rest(epoch: u64) -> Self {
         let position = Position { epoch, salt: [0; 16], sequence: 0, tail: 0, check: [0; 32] };
-        Self { position, poisoned: false, written_by: NOBODY }
+        Self::at(position)
     }
 
     pub(crate) fn at(position: Position) -> Self {
-        Self { position, poisoned: false, written_by: NOBODY }
+        Self { position, poisoned: false, written_by: NOBODY, instance: UNMARKED }
     }
 
     pub(crate) fn is_rest(&self) -> bool {
@@ -78,6 +88,7 @@ impl State {
         bytes.extend(tail.to_le_bytes());
         bytes.extend(check);
         bytes.extend(self.written_by.to_le_bytes());
+        bytes.extend(self.instance);
         bytes.extend(Sha256::digest(&bytes));
         let mut fixed = [0; STATE_BYTES];
         fixed.copy_from_slice(&bytes);
@@ -99,7 +110,8 @@ impl State {
             tail: number(48)?,
             check: field(56, 32)?.try_into().ok()?,
         };
-        Some(Self { position, poisoned: flags & POISONED != 0, written_by: number(88)? })
+        let instance = field(96, 16)?.try_into().ok()?;
+        Some(Self { position, poisoned: flags & POISONED != 0, written_by: number(88)?, instance })
     }
 }
 
@@ -110,7 +122,7 @@ mod tests {
     #[test]
     fn a_state_is_read_as_it_was_written_and_nothing_else_is_one() {
         let position = Position { epoch: 5, salt: [1; 16], sequence: 9, tail: 8192, check: [2; 32] };
-        let state = State { position, poisoned: true, written_by: 77 };
+        let state = State { position, poisoned: true, written_by: 77, instance: [9; 16] };
         let bytes = state.encode();
         assert_eq!(State::decode(&bytes), Some(state));
         assert!(State::decode(&State::rest(7).encode()).unwrap().is_rest());

@@ -13,7 +13,7 @@ use rustix::{
 };
 
 use super::{
-    FileId, Kind, Medium, Node, Open, Status, System,
+    FileId, Kind, Medium, Node, Open, Origin, Status, System,
     system::{fd, node},
 };
 
@@ -83,6 +83,10 @@ impl Medium for Cached {
     }
 
     fn open(&self, _: &Node, _: &OsStr, _: Open) -> io::Result<Node> {
+        waits()
+    }
+
+    fn origin(&self, _: &Node) -> io::Result<Origin> {
         waits()
     }
 

@@ -28,6 +28,22 @@ pub(crate) fn of(folder: impl AsFd) -> io::Result<(String, Kind)> {
     })
 }
 
+/// What the numbers of a file system are worth: the number of the volume among its snapshots, if it has some
+/// and keeps such a number; and whether a file has the same inode number at each mount.
+///
+/// In btrfs and ZFS a snapshot repeats the inode numbers and birth times of its origin, and the id of the file
+/// system is one of the subvolume or data set, which is kept on the medium. Elsewhere that id is often the
+/// device number, so it says nothing. FAT has no inodes: Linux numbers its files as they are looked up.
+#[cfg(target_os = "linux")]
+pub(super) fn numbers(node: impl AsFd + Copy) -> io::Result<(Option<u64>, bool)> {
+    let (name, _) = of(node)?;
+    let volume = match name.as_str() {
+        "btrfs" | "zfs" => Some(rustix::fs::fstatvfs(node)?.f_fsid),
+        _ => None,
+    };
+    Ok((volume, !matches!(name.as_str(), "vfat" | "exfat")))
+}
+
 /// The name and the kind of the file system below `folder`.
 #[cfg(target_os = "macos")]
 pub(crate) fn of(folder: impl AsFd) -> io::Result<(String, Kind)> {

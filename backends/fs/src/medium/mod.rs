@@ -56,6 +56,33 @@ pub(crate) struct FileId {
     pub(crate) inode: u64,
 }
 
+/// What a file or folder keeps as long as it exists, whatever path leads to it, and what a copy of it does not
+/// have. What the system cannot tell is none. It is compared, and never ordered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Origin {
+    /// None where a file gets another number at each mount.
+    pub(crate) inode: Option<u64>,
+    /// When it was made, in seconds since 1970 and nanoseconds.
+    pub(crate) birth: Option<(i64, u32)>,
+    /// It may change whenever the machine starts.
+    pub(crate) device: i128,
+    /// The number of the file system among its own snapshots, where it has some and keeps such a number.
+    pub(crate) volume: Option<u64>,
+}
+
+impl Origin {
+    /// Whether both are of the same file or folder. The device number counts where a birth time is not told.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        fn agree<T: PartialEq>(one: Option<T>, other: Option<T>) -> Option<bool> {
+            one.zip(other).map(|(one, other)| one == other)
+        }
+        let inode = agree(self.inode, other.inode);
+        let birth = agree(self.birth, other.birth);
+        let differs = [inode, birth, agree(self.volume, other.volume)].contains(&Some(false));
+        !differs && (birth.is_some() || inode.is_some() && self.device == other.device)
+    }
+}
+
 /// Who may use what is below a folder, as its mode and group say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Sharing {
@@ -117,6 +144,8 @@ pub(crate) trait Medium: Debug + Send + Sync + 'static {
         Err(io::ErrorKind::Unsupported.into())
     }
     fn status(&self, node: &Node) -> io::Result<Status>;
+    /// What tells a file or folder from a copy of it.
+    fn origin(&self, node: &Node) -> io::Result<Origin>;
     /// What the name stands for itself, a link being a link.
     fn look(&self, at: &Node, name: &OsStr) -> io::Result<Status>;
     /// All names but `.` and `..`, in no order.

@@ -15,7 +15,7 @@ use rustix::{
     io::{Errno, retry_on_intr},
 };
 
-use super::{Descriptor, FileId, Kind, Medium, Node, Open, Sharing, Status, kind};
+use super::{Descriptor, FileId, Kind, Medium, Node, Open, Origin, Sharing, Status, kind};
 
 /// The mode of new files and folders before the process's umask.
 const FILE_MODE: Mode = Mode::from_raw_mode(0o666);
@@ -97,6 +97,32 @@ impl Medium for System {
 
     fn status(&self, node: &Node) -> io::Result<Status> {
         Ok(status(&rustix::fs::fstat(fd(node)?)?))
+    }
+
+    #[cfg(target_os = "linux")]
+    fn origin(&self, node: &Node) -> io::Result<Origin> {
+        use rustix::fs::{StatxFlags, statx};
+        let node = fd(node)?;
+        let stat = rustix::fs::fstat(node)?;
+        let birth = match statx(node, "", AtFlags::EMPTY_PATH, StatxFlags::BTIME) {
+            Ok(status) if status.stx_mask & StatxFlags::BTIME.bits() != 0 => {
+                Some((status.stx_btime.tv_sec, status.stx_btime.tv_nsec))
+            }
+            Ok(_) | Err(Errno::NOSYS | Errno::PERM) => None,
+            Err(errno) => return Err(errno.into()),
+        };
+        let (volume, keeps_inodes) = kind::numbers(node)?;
+        let FileId { device, inode } = id(&stat);
+        Ok(Origin { inode: (keeps_inodes || birth.is_none()).then_some(inode), birth, device, volume })
+    }
+
+    #[cfg(target_os = "macos")]
+    fn origin(&self, node: &Node) -> io::Result<Origin> {
+        let stat = rustix::fs::fstat(fd(node)?)?;
+        let FileId { device, inode } = id(&stat);
+        // A file system without birth times says 0.
+        let birth = (stat.st_birthtime, u32::try_from(stat.st_birthtime_nsec).unwrap_or(0));
+        Ok(Origin { inode: Some(inode), birth: (birth != (0, 0)).then_some(birth), device, volume: None })
     }
 
     fn look(&self, at: &Node, name: &OsStr) -> io::Result<Status> {

@@ -114,8 +114,9 @@ fn a_store_costs_syncs_when_it_is_made_and_none_when_it_is_opened_at_rest() {
     let mut counter = Counter::new(Traits::LINUX, &quiet());
     // The names of the folder and of the one above it; both had to be made.
     assert_eq!(counter.of(&[Step::Open]).syncs(), [Call::Sync, Call::Sync]);
-    // The names of the journal and of its folder, and the record.
-    assert_eq!(counter.of(&[one(put("a", "x"))]).syncs(), [Call::Sync, Call::Sync, Call::SyncData]);
+    // The id of the place, the names of the journal and of its folder, and the record.
+    let first = counter.of(&[one(put("a", "x"))]);
+    assert_eq!(first.syncs(), [Call::SyncData, Call::Sync, Call::Sync, Call::SyncData]);
     // The object, its name, and the journal.
     assert_eq!(counter.of(&[Step::Close]).syncs(), [Call::SyncData, Call::Sync, Call::SyncData]);
     // `create` cannot know who made the folder.
@@ -123,6 +124,19 @@ fn a_store_costs_syncs_when_it_is_made_and_none_when_it_is_opened_at_rest() {
     let rest = counter.of(&[Step::Look, Step::Close]);
     assert!(rest.syncs().is_empty() && rest.changes().is_empty());
     assert_eq!(counter.of(&[one(put("a", "y"))]).syncs(), [Call::SyncData]);
+}
+
+#[test]
+fn the_first_commit_in_a_copy_costs_its_id_and_its_state() {
+    let mut counter = Counter::new(Traits::LINUX, &quiet());
+    counter.of(&[Step::Open, one(put("a", "x")), Step::Close]);
+    let copy = Disk::of_copies(&counter.player.medium.disk().files(), Traits::LINUX);
+    counter.player = Player::new(copy.process(), 8, &quiet(), counter.player.model.clone());
+    assert_eq!(counter.of(&[Step::Open]).syncs(), [Call::Sync], "of the folder's own name");
+    // The id and its name, the state that is bound to it and its name, and the record.
+    let first = [Call::SyncData, Call::Sync, Call::SyncData, Call::Sync, Call::SyncData];
+    assert_eq!(counter.of(&[one(put("a", "y"))]).syncs(), first);
+    assert_eq!(counter.of(&[one(put("a", "z"))]).syncs(), [Call::SyncData]);
 }
 
 #[test]

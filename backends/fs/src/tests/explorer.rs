@@ -68,8 +68,13 @@ struct Explorer {
 
 /// Lets the power fail at every moment of a script on an empty disk.
 pub(crate) fn power_fails(script: &Script, effort: Effort) {
+    power_fails_from(&Disk::new(effort.traits), &Model::empty(), script, effort);
+}
+
+/// The same on a disk that holds what the model says.
+pub(crate) fn power_fails_from(start: &Disk, model: &Model, script: &Script, effort: Effort) {
     let mut explorer = Explorer { runtime: runtime(), seen: Seen::default() };
-    explorer.explore(&Disk::new(effort.traits), &Model::empty(), script, effort);
+    explorer.explore(start, model, script, effort);
     let Seen { moments, possible, states } = explorer.seen;
     println!("{}: crash states: {states} of {possible} at {moments} moments", script.name);
 }

@@ -6,6 +6,7 @@
 
 mod carried;
 mod closed;
+mod copies;
 mod counts;
 mod disk;
 mod editors;

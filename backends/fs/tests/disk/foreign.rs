@@ -318,7 +318,7 @@ async fn a_newer_programs_journal_is_left_alone() {
 fn header(format: u32) -> Vec<u8> {
     let mut bytes = b"pflowlog".to_vec();
     bytes.extend(format.to_le_bytes());
-    bytes.resize(40, 0);
+    bytes.resize(56, 0);
     let check = Version::of_content(&bytes);
     let digits: Vec<u32> = check.as_str().chars().map(|digit| digit.to_digit(16).unwrap()).collect();
     let byte = |pair: &[u32]| u8::try_from(pair.iter().fold(0, |sum, digit| sum * 16 + digit)).unwrap();

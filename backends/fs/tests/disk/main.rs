@@ -16,6 +16,7 @@ mod editors;
 mod ext4;
 mod following;
 mod foreign;
+mod instances;
 mod listing;
 mod locking;
 mod objects;

@@ -87,7 +87,7 @@ impl Place {
             for entry in fs::read_dir(&folder).unwrap() {
                 let path = entry.unwrap().path();
                 // These files exist at rest and differ between processes.
-                let ours = [".journal/lock", ".journal/state", ".journal/staging"];
+                let ours = [".journal/instance", ".journal/lock", ".journal/state", ".journal/staging"];
                 if ours.iter().any(|name| path.ends_with(name)) {
                     continue;
                 }

@@ -15,7 +15,7 @@ use super::{
     process::{At, number},
     trouble::Fate,
 };
-use crate::medium::{FileId, Kind, Medium, Node, Open, Status};
+use crate::medium::{FileId, Kind, Medium, Node, Open, Origin, Status};
 
 impl Medium for Simulated {
     fn open_root(&self, path: &Path) -> io::Result<Node> {
@@ -67,6 +67,14 @@ impl Medium for Simulated {
 
     fn status(&self, node: &Node) -> io::Result<Status> {
         self.call(Call::Status, At::Node(node), |state, ino, _| state.status(ino))
+    }
+
+    fn origin(&self, node: &Node) -> io::Result<Origin> {
+        self.call(Call::Status, At::Node(node), |state, ino, _| {
+            // No number is given twice.
+            let birth = state.traits.tells_births.then(|| (i64::try_from(ino).unwrap_or(0), 0));
+            Ok(Origin { inode: Some(ino), birth, device: state.device, volume: None })
+        })
     }
 
     fn look(&self, at: &Node, name: &OsStr) -> io::Result<Status> {

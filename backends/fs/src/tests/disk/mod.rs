@@ -71,6 +71,8 @@ struct State {
     lost: BTreeSet<Ino>,
     bad_blocks: Vec<BadBlock>,
     traits: Traits,
+    /// The number of the device since the machine started.
+    device: i128,
 }
 
 /// What differs from one system to another.
@@ -80,13 +82,15 @@ pub(crate) struct Traits {
     pub(crate) syncs_file_systems: bool,
     /// Two names can change places in one step, and a name can be given on the condition that nothing has it.
     pub(crate) exchanges: bool,
+    /// A file and a folder know when they were made.
+    pub(crate) tells_births: bool,
 }
 
 impl Traits {
-    pub(crate) const LINUX: Self = Self { syncs_file_systems: true, exchanges: true };
-    pub(crate) const MACOS: Self = Self { syncs_file_systems: false, exchanges: true };
-    /// A file system that knows neither.
-    pub(crate) const POOR: Self = Self { syncs_file_systems: false, exchanges: false };
+    pub(crate) const LINUX: Self = Self { syncs_file_systems: true, exchanges: true, tells_births: true };
+    pub(crate) const MACOS: Self = Self { syncs_file_systems: false, exchanges: true, tells_births: true };
+    /// A file system that knows none of it.
+    pub(crate) const POOR: Self = Self { syncs_file_systems: false, exchanges: false, tells_births: false };
 }
 
 /// An open file or folder of a process.
@@ -126,8 +130,33 @@ impl Disk {
             lost: BTreeSet::new(),
             bad_blocks: Vec::new(),
             traits,
+            device: 1,
         };
         Arc::new(Self { state: Mutex::new(state) })
+    }
+
+    /// Another disk with copies of these files, which are durable there. A copy is a new file, which has
+    /// neither the number nor the time of birth of its original.
+    pub(crate) fn of_copies(files: &BTreeMap<String, Arc<Vec<u8>>>, traits: Traits) -> Arc<Self> {
+        /// More files than a test makes.
+        const ELSEWHERE: u64 = 1_000_000;
+        let disk = Self::new(traits);
+        {
+            let mut state = disk.state();
+            // The top of all disks has the same number.
+            state.next += ELSEWHERE;
+            for (path, bytes) in files {
+                state.make_folders(Path::new(path));
+                state.edit(Path::new(path), bytes, true);
+            }
+            state.settle(|_| true);
+        }
+        disk
+    }
+
+    /// The machine starts again, and the device gets another number.
+    pub(crate) fn renumber(&self) {
+        self.state().device += 1;
     }
 
     /// A process on this machine.
@@ -197,6 +226,19 @@ impl State {
         }
         self.effects += 1;
         self.pending.push((self.effects, effect));
+    }
+
+    /// Makes the folders that a file needs.
+    fn make_folders(&mut self, file: &Path) {
+        let folders: Vec<_> = file.ancestors().skip(1).collect();
+        for folder in folders.into_iter().rev() {
+            if self.live.find(folder).is_none() {
+                let above = self.live.find(folder.parent().unwrap()).unwrap();
+                let ino = self.create(Inode::Folder(BTreeMap::new()));
+                let name = folder.file_name().unwrap().to_owned();
+                self.change(Effect::Names(vec![(above, name, Some(ino))]));
+            }
+        }
     }
 
     fn edit(&mut self, path: &Path, bytes: &[u8], is_synced: bool) {

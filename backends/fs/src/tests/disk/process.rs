@@ -207,7 +207,7 @@ impl State {
         };
         let modified = self.modified.get(&ino).map_or(0, |it| i64::try_from(*it).unwrap_or(0));
         Ok(Status {
-            id: FileId { device: 1, inode: ino },
+            id: FileId { device: self.device, inode: ino },
             kind,
             mode: self.modes.get(&ino).copied().unwrap_or(Mode::from_raw_mode(0o644)),
             size,
