@@ -281,8 +281,7 @@ impl Remedy {
                 "keep the store on a local disk; or, if this machine alone uses it, set `StoreBuilder::any_file_system`"
             }
             Self::OpenWithoutTail => {
-                "restore the folder from a backup; or go on without what cannot be read: `StoreBuilder::open_without_tail`. A copy of \
-                 the folder that was made while the store was in use needs that"
+                "restore the folder from a backup; or go on without what cannot be read: `StoreBuilder::open_without_tail`"
             }
             Self::RepairConfig => {
                 "rebuild it from what can be read of it with `StoreBuilder::repair`; the workflows are not changed"

@@ -30,8 +30,7 @@ pub(crate) fn sentence(remedy: &Remedy) -> String {
                 .to_owned()
         }
         Remedy::OpenWithoutTail => {
-            "restore the folder from a backup; or go on without what cannot be read: `verify --repair --accept-tail`. A copy of the \
-             folder that was made while the store was in use needs that"
+            "restore the folder from a backup; or go on without what cannot be read: `verify --repair --accept-tail`"
                 .to_owned()
         }
         Remedy::RepairConfig => {

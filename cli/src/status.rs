@@ -38,6 +38,7 @@ fn describe(status: &Status) -> String {
     [
         format!("store              {}", status.location),
         format!("store id           {}", status.store_id),
+        format!("instance           {}", status.instance.as_deref().unwrap_or("none yet")),
         format!("workflows          {}", status.index.workflows),
         format!("deleted            {}", status.index.deleted),
         format!("index              {index}"),

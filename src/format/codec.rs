@@ -20,6 +20,7 @@ impl Kind {
     pub(crate) const INDEX_ROOT: Self = Self::first("pflow-index");
     pub(crate) const INDEX_BASE: Self = Self::first("pflow-index-base");
     pub(crate) const INDEX_SEGMENT: Self = Self::first("pflow-index-segment");
+    pub(crate) const INSTANCE: Self = Self::first("pflow-instance");
     pub(crate) const FOLD_CLAIM: Self = Self::first("pflow-fold");
 
     const fn first(name: &'static str) -> Self {

@@ -8,6 +8,7 @@ use crate::document::{ContentHash, MediaType};
 pub(crate) const CONFIG: &str = "config.json";
 const HEAD: &str = "metadata.json";
 const LOCKFILE: &str = "workflow.lock";
+const INSTANCES: &str = "ops/instances";
 const CONTENT: &str = "workflow.json";
 
 pub(crate) fn config() -> Key {
@@ -57,6 +58,15 @@ pub(crate) fn index_segments() -> Prefix {
 /// Names the writer that currently folds.
 pub(crate) fn fold_claim() -> Key {
     key("ops/fold")
+}
+
+/// Has the id of the store at one endpoint. The key is a hash, because the name of an endpoint is no key.
+pub(crate) fn instance(endpoint: &str) -> Key {
+    key(&format!("{INSTANCES}/{}", ContentHash::of(endpoint.as_bytes()).hex()))
+}
+
+pub(crate) fn instances() -> Prefix {
+    prefix(INSTANCES)
 }
 
 /// The prefix for probes of the storage. Objects left by a killed probe are harmless and unused.
@@ -188,7 +198,9 @@ pub(crate) fn is_ours(name: &str) -> bool {
         "" => odd(rest, CONFIG),
         "ops" => {
             let part = rest.strip_prefix("base/").or_else(|| rest.strip_prefix("segments/"));
+            let instance = rest.strip_prefix("instances/");
             probes().contains(&key)
+                || instance.is_some_and(|digits| ContentHash::parse(&format!("sha256:{digits}")).is_ok())
                 || parse_pending(&key).is_some()
                 || part.is_some_and(|part| VersionId::parse(part).is_ok())
         }
@@ -269,6 +281,9 @@ mod tests {
         assert_eq!(parse_head(&lockfile(&id)), None);
         assert_eq!(parse_lockfile(&odd_lockfile(&id, ContentHash::of(b"odd"))), None);
         assert_eq!(parse_head(&content(&id, MediaType::Json)), None);
+        let instance = instance(&format!("s3://{} at https://storage.example:9000", "x".repeat(2_000)));
+        assert!(instances().contains(&instance) && is_ours(instance.as_str()));
+        assert!(!is_ours("ops/instances/x"));
     }
 
     #[test]

@@ -21,6 +21,7 @@
 //! ops/pending/<id>.<generation>.<version_id>.<attempt>.<versions>
 //!                                                "this workflow may have changed"; empty
 //! ops/pending/<id or _store>.<ulid>.op           an operation that makes no version
+//! ops/instances/<sha256 of the endpoint>         the id of the store at one endpoint of a server
 //! ops/probe/<ulid>/…                             objects of a probe of the storage, which deletes them again
 //! workflows/<id>/metadata.json                   the head: one register per workflow
 //! workflows/<id>/workflow.json                   current content, byte for byte
@@ -36,6 +37,7 @@ mod error;
 mod field;
 mod head;
 pub(crate) mod id;
+mod instance;
 mod jump;
 pub(crate) mod keys;
 pub(crate) mod lease;
@@ -60,6 +62,7 @@ pub(crate) use field::{check_list, check_text};
 pub use head::{Current, Ended, Head};
 pub use id::InvalidId;
 pub(crate) use id::WorkflowId;
+pub(crate) use instance::InstanceRecord;
 pub(crate) use jump::ChainPlace;
 pub use jump::Jump;
 pub(crate) use lease::LeaseId;

@@ -3,6 +3,7 @@
 
 mod admission;
 mod config;
+mod instance;
 pub(crate) mod trust;
 
 use std::{
@@ -19,6 +20,7 @@ use pflow_backend::{
 pub(crate) use admission::Admission;
 use admission::Admissions;
 pub(crate) use config::read_config;
+pub(crate) use instance::{ensure_instance, instance_at, read_instance};
 use trust::Verdict;
 
 use crate::{Error, Result, format::Config, repo::Objects};
@@ -237,14 +239,20 @@ impl Gate {
         Ok(report)
     }
 
-    /// Keeps a verdict: a safe place is recorded in `config.json` for other processes, and the record of an
-    /// unsafe one is removed. If that fails, they only have to probe again.
+    /// Keeps a verdict: a safe place gets an instance id and is recorded in `config.json` for other processes,
+    /// and the record of an unsafe one is removed. If that fails, they only have to probe again.
     async fn learn(&self, place: &str, verdict: Verdict) -> Result<()> {
         let now = self.objects.now();
-        let changed = self.change_config(|config| match verdict {
+        let change = |config: &mut Config| match verdict {
             Verdict::Safe => config.remember_probe(place, now),
             Verdict::Unsafe(_) => config.forget_probe(place),
-        });
+        };
+        let changed = async {
+            if verdict == Verdict::Safe {
+                ensure_instance(&self.objects, place).await?;
+            }
+            self.change_config(change).await
+        };
         match changed.await {
             Ok(_) => {}
             Err(newer @ Error::MissingFeatures { .. }) => return Err(newer),

@@ -159,8 +159,9 @@ impl StoreBuilder {
     /// was lost; none if nothing was.
     ///
     /// The records are given up for every client: the store continues from the older state. Every other way
-    /// to open such a folder refuses it. A copy of the damaged journal is kept in `.journal/quarantine`. A
-    /// copy of a folder that was made while the store was in use can need this.
+    /// to open such a folder refuses it. A copy of the damaged journal is kept in `.journal/quarantine`. A copy
+    /// of a folder that was made while the store was in use does not need this: [`Store::instance`] tells that
+    /// it is one, and its journal is read as far as it can be.
     ///
     /// # Errors
     /// As [`open`](Self::open).

@@ -17,6 +17,8 @@ pub struct Diagnosis {
     pub place: Option<String>,
     /// The id of the store at the location; none if there is no store yet.
     pub store_id: Option<String>,
+    /// The id of this place of the store: see [`Store::instance`]. None if there is no store yet.
+    pub instance: Option<String>,
     /// What was tested, with the results.
     pub report: Report,
 }
@@ -51,6 +53,7 @@ impl Store {
             location: gate.location().to_owned(),
             place: self.shared.objects.backend.endpoint(),
             store_id: Some(gate.config().store_id),
+            instance: self.readable_instance().await?,
             report,
         })
     }
@@ -84,6 +87,7 @@ impl Opening {
             location: self.location,
             place: self.objects.backend.endpoint(),
             store_id: None,
+            instance: None,
             report,
         })
     }

@@ -9,6 +9,7 @@ mod delete;
 mod doctor;
 mod folder;
 mod in_line;
+mod instance;
 pub(crate) mod load;
 pub(crate) mod location;
 mod locks;

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     Error, Result,
     format::{Config, keys},
-    gate::trust,
+    gate::{ensure_instance, trust},
     index,
     register::{Around, Derived, Swapped, swap},
     repo::{Objects, unreadable},
@@ -121,6 +121,8 @@ impl Opening {
         if let Some(place) = objects.backend.endpoint() {
             let report = trust::probe(objects, &Depth::default()).await?;
             trust::verdict(&place, &report)?.into_result(&place)?;
+            // A killed `init` leaves it alone here, and `is_empty` passes it over.
+            ensure_instance(objects, &place).await?;
             config.remember_probe(&place, objects.now());
         }
         let encoded = config.encode().map_err(|source| unreadable(&keys::config(), source))?;

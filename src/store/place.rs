@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use futures::StreamExt;
-use pflow_backend::Prefix;
+use pflow_backend::{Key, Prefix};
 
 use crate::{
     Error, Result,
@@ -104,15 +104,19 @@ fn listed(names: &[String]) -> String {
     if shown.is_empty() { "something".to_owned() } else { shown.join(", ") }
 }
 
-/// The names at the top of the location, as far as they are objects or folders with objects, except leftovers
-/// of a probe.
+/// Whether an object is none of a store: a probe or an `init` that was killed left it.
+fn is_left_over(key: &Key) -> bool {
+    keys::probes().contains(key) || keys::instances().contains(key)
+}
+
+/// The names at the top of the location, as far as they are objects or folders with objects, except leftovers.
 async fn first_names(objects: &Objects) -> Result<Vec<String>> {
     const ENOUGH: usize = 1000;
     let mut listing = objects.backend.list(&Prefix::root(), None).take(ENOUGH);
     let mut names: Vec<String> = Vec::new();
     while let Some(listed) = listing.next().await {
         let key = listed.map_err(Error::Storage)?.key;
-        if keys::probes().contains(&key) {
+        if is_left_over(&key) {
             continue;
         }
         let top = key.as_str().split('/').next().unwrap_or_default();
@@ -169,11 +173,11 @@ pub(super) fn holds_config(folder: &Path) -> bool {
     folder.join(keys::CONFIG).symlink_metadata().is_ok()
 }
 
-/// Whether there is no object except leftovers of a killed probe.
+/// Whether there is no object except leftovers of a probe or an `init` that was killed.
 pub(super) async fn is_empty(objects: &Objects) -> Result<bool> {
     let mut listing = objects.backend.list(&Prefix::root(), None);
     while let Some(listed) = listing.next().await {
-        if !keys::probes().contains(&listed.map_err(Error::Storage)?.key) {
+        if !is_left_over(&listed.map_err(Error::Storage)?.key) {
             return Ok(false);
         }
     }

@@ -26,6 +26,8 @@ pub struct Status {
     pub location: String,
     /// Its permanent id.
     pub store_id: String,
+    /// The id of this place of it: see [`Store::instance`].
+    pub instance: Option<String>,
     /// What the index says.
     pub index: IndexStatus,
     /// The locks, expired ones included.
@@ -70,6 +72,7 @@ impl Store {
         let mut status = Status {
             location: shared.gate.location().to_owned(),
             store_id: shared.gate.config().store_id,
+            instance: self.readable_instance().await?,
             index: IndexStatus {
                 workflows: count(false),
                 deleted: count(true),

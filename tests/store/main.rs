@@ -20,6 +20,7 @@ mod faults;
 mod forged;
 mod gate;
 mod handle;
+mod instances;
 mod late;
 mod lost_heads;
 mod metadata;

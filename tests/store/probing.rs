@@ -113,7 +113,9 @@ async fn place_is_probed_once() {
     let first = on(Arc::new(probe.clone())).init().await.unwrap();
     assert!(probe.take().puts("ops/probe/") > 50);
     let keys: Vec<String> = dump(&server).await.into_keys().collect();
-    assert_eq!(keys, ["config.json", "ops/checkpoint"], "nothing of the probe is left");
+    let [config_key, root, instance] = &keys[..] else { panic!("{keys:?}") };
+    assert_eq!([config_key, root], ["config.json", "ops/checkpoint"], "nothing of the probe is left");
+    assert!(instance.starts_with("ops/instances/"), "{instance}");
     let remembered = &config(&server).await["probed"][0];
     assert_eq!((&remembered["place"], &remembered["probe"]), (&json!(HERE), &json!(VERSION)));
     assert_eq!(first.config().probed[0].place, HERE);

@@ -13,6 +13,8 @@ pub(crate) struct Diagnosis<'a> {
     place: Option<&'a str>,
     /// Null if there is no store yet.
     store_id: Option<&'a str>,
+    /// The id of this place of the store. Null if there is no store yet.
+    instance: Option<&'a str>,
     safe: bool,
     checks: Vec<Checked<'a>>,
     /// Why objects of the probe are still there.
@@ -37,6 +39,7 @@ impl<'a> Diagnosis<'a> {
             location: &diagnosis.location,
             place: diagnosis.place.as_deref(),
             store_id: diagnosis.store_id.as_deref(),
+            instance: diagnosis.instance.as_deref(),
             safe: report.is_safe(),
             checks: report.checks.iter().map(Checked::of).collect(),
             left_behind: report.left_behind.as_deref(),

@@ -28,6 +28,8 @@ pub(crate) struct Status<'a> {
 struct Identity<'a> {
     location: &'a str,
     store_id: &'a str,
+    /// The id of this place of the store. Null until something is written at this place.
+    instance: Option<&'a str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -67,7 +69,11 @@ struct Stranger<'a> {
 impl<'a> Status<'a> {
     pub(crate) fn of(status: &'a health::Status) -> Self {
         Self {
-            store: Identity { location: &status.location, store_id: &status.store_id },
+            store: Identity {
+                location: &status.location,
+                store_id: &status.store_id,
+                instance: status.instance.as_deref(),
+            },
             index: IndexState {
                 workflows: status.index.workflows,
                 deleted: status.index.deleted,

@@ -22,6 +22,7 @@ use crate::{
     Error, ErrorKind, Remedy, Result,
     flow::with_causes,
     format::{WorkflowId, keys},
+    gate::read_instance,
 };
 
 /// How many workflows are verified side by side.
@@ -120,9 +121,28 @@ impl Store {
         let pending = self.verify_pending_again(&report.hurt).await?;
         report.take_in(pending);
         report.findings.extend(self.strangers(Depth::Everything).await?);
+        self.verify_instances(&mut report).await?;
         self.verify_waiting(&mut report).await?;
         report.findings.sort();
         Ok(report)
+    }
+
+    /// Reads the ids of the store at its endpoints. A storage without an endpoint has none of them.
+    async fn verify_instances(&self, report: &mut Report) -> Result<()> {
+        let objects = &self.shared.objects;
+        if objects.backend.endpoint().is_none() {
+            return Ok(());
+        }
+        for key in objects.keys(&keys::instances()).await? {
+            match read_instance(objects, &key).await {
+                Ok(Some(record)) if keys::instance(&record.endpoint) != key => {
+                    report.damage(&key, format!("it is the id of {}", record.endpoint));
+                }
+                Ok(_) => {}
+                Err(unreadable) => report.unreadable(&key, unreadable)?,
+            }
+        }
+        Ok(())
     }
 
     async fn verify_workflow_again(&self, id: WorkflowId) -> Result<Report> {
