@@ -16,7 +16,7 @@ use crate::{
 pub(crate) async fn ensure_instance(objects: &Objects, endpoint: &str) -> Result<()> {
     let key = keys::instance(endpoint);
     let encode = || {
-        let id = VersionId::of_new(objects.environment.new_id())?;
+        let id = VersionId::of_new(&objects.environment.new_id())?;
         InstanceRecord::new(id, endpoint.to_owned()).encode()
     };
     let record = encode().map_err(|source| unreadable(&key, source))?;
