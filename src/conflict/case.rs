@@ -7,7 +7,7 @@ use super::{Conflict, Expect, ExpectedVersion, Obstacle};
 use crate::{
     Error, Result, blocking,
     document::{Document, Limits, Strictness},
-    format::{Current, FieldChanges, Head, StoredVersion, VersionRecord, WorkflowId},
+    format::{Current, FieldChanges, Head, StoredVersion, VersionRecord, VersionRef, WorkflowId},
     merge::{self, Change},
 };
 
@@ -56,6 +56,8 @@ pub(crate) enum Goal<D = Arc<Document>> {
     },
     Delete,
     Undelete,
+    /// Merge another stored version into the current one.
+    Merge(VersionRef),
 }
 
 /// The kind of change that met the conflict.
@@ -68,6 +70,8 @@ pub enum ChangeKind {
     Delete,
     /// The restoration of a deleted workflow.
     Undelete,
+    /// A merge of two stored versions.
+    Merge,
 }
 
 /// One side of a conflict.
@@ -86,6 +90,7 @@ impl<D> Goal<D> {
             Self::Save { .. } => ChangeKind::Save,
             Self::Delete => ChangeKind::Delete,
             Self::Undelete => ChangeKind::Undelete,
+            Self::Merge(_) => ChangeKind::Merge,
         }
     }
 }
@@ -136,7 +141,7 @@ impl Case {
     pub fn ours(&self) -> Option<&Document> {
         match &self.question.goal {
             Goal::Save { document, .. } => Some(document),
-            Goal::Delete | Goal::Undelete => None,
+            Goal::Delete | Goal::Undelete | Goal::Merge(_) => None,
         }
     }
 

@@ -2,6 +2,7 @@ use super::ExpectedVersion;
 use crate::{
     Remedy,
     document::DocumentError,
+    format::VersionId,
     merge::{Overlap, TooMuch},
 };
 
@@ -20,6 +21,12 @@ pub enum Obstacle {
     BaseMissing {
         /// That version.
         version: ExpectedVersion,
+    },
+    /// The version to merge was built on the current one, so there is nothing to merge.
+    #[error("version {version_id} was built on the current one: there is nothing to merge")]
+    Ahead {
+        /// The version to merge.
+        version_id: VersionId,
     },
     /// The content of `workflow.json` is not a workflow, so it cannot be kept as a version.
     #[error("the content of {key} cannot be kept: {source}")]

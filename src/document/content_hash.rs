@@ -42,6 +42,11 @@ impl ContentHash {
         Self(Sha256::digest(bytes).into())
     }
 
+    /// The digest.
+    pub(crate) fn digest(&self) -> &[u8; LEN] {
+        &self.0
+    }
+
     /// The digits alone, for use in a key.
     pub(crate) fn hex(&self) -> String {
         base16ct::lower::encode_string(&self.0)

@@ -48,10 +48,7 @@ mod tests {
         );
         let other = text.replace("plans", "copy!");
         assert!(InstanceRecord::decode(other.as_bytes()).is_err());
-        assert!(
-            InstanceRecord::decode(&text.replace("instance/1", "instance/2").into_bytes())
-                .unwrap_err()
-                .is_newer()
-        );
+        let newer = InstanceRecord { format: "pflow-instance/2".to_owned(), ..record };
+        assert!(InstanceRecord::decode(&newer.encode().unwrap()).unwrap_err().is_newer());
     }
 }

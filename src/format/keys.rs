@@ -266,13 +266,8 @@ mod tests {
         let version_id = VersionId::parse("0".repeat(26)).unwrap();
         let (attempt, generation) = (VersionId::parse("1".repeat(26)).unwrap(), MAX_GENERATION);
         let record = pending(&id, (generation, &version_id), &attempt, 9);
-        let change = PendingName::Change {
-            id: id.clone(),
-            generation,
-            version_id: version_id.clone(),
-            attempt,
-            versions: 9,
-        };
+        let change =
+            PendingName::Change { id: id.clone(), generation, version_id, attempt, versions: 9 };
         assert_eq!(parse_pending(&record), Some(change));
         let object = version(&id, 7, &version_id);
         assert_eq!(parse_version(&id, &object), Some((7, version_id)));
@@ -291,7 +286,7 @@ mod tests {
         let (id, operation_id) =
             (WorkflowId::parse("a.000000000001").unwrap(), VersionId::parse("1".repeat(26)).unwrap());
         let of_workflow = pending_operation(&id, &operation_id);
-        let expected = PendingName::Operation { id: Some(id), operation_id: operation_id.clone() };
+        let expected = PendingName::Operation { id: Some(id), operation_id };
         assert_eq!(parse_pending(&of_workflow), Some(expected));
         let of_store = key(&format!("ops/pending/_store.{operation_id}.op"));
         assert_eq!(parse_pending(&of_store), Some(PendingName::Operation { id: None, operation_id }));

@@ -191,6 +191,18 @@ impl VersionRecord {
         Self { depth: place.depth, jump: place.jumps.first().cloned(), ..self }
     }
 
+    /// The same version with the id that follows from everything else in it; its present id does not count.
+    pub(crate) fn derived(self) -> Result<Self, FormatError> {
+        let zero = Self { version_id: VersionId::ZERO, ..self };
+        let version_id = VersionId::derived(zero.modified, ContentHash::of(&zero.line()?));
+        Ok(Self { version_id, ..zero })
+    }
+
+    /// Whether other writers may write this very version as well, so that no failed attempt may delete it.
+    pub(crate) fn is_derived(&self) -> bool {
+        self.operation == Operation::MERGE
+    }
+
     /// The metadata fields that a person may give beside a document.
     pub(crate) fn sourced_fields(&self) -> SourcedFields {
         let (name, description, tags) = (self.name.clone(), self.description.clone(), self.tags.clone());

@@ -1,9 +1,10 @@
 use std::fmt;
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::FormatError;
-use crate::text_form::text_form;
+use crate::{document::ContentHash, text_form::text_form};
 
 /// The highest generation that fits into a key: 12 digits.
 pub const MAX_GENERATION: u64 = 999_999_999_999;
@@ -40,6 +41,23 @@ impl VersionId {
         Self::parse(id).map_err(|_| refuse())
     }
 
+    /// In place of the id of a derived version while that id is computed.
+    pub(crate) const ZERO: Self = Self([b'0'; LENGTH]);
+
+    /// The id of a version that is derived: the time in milliseconds, then the first 80 bits of the hash of its
+    /// record, in Crockford's base 32 in lowercase.
+    pub(crate) fn derived(time: DateTime<Utc>, hash: ContentHash) -> Self {
+        const DIGITS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+        let time = u128::try_from(time.timestamp_millis()).unwrap_or_default() & ((1 << 48) - 1);
+        let mut bits = hash.digest().iter().take(10).fold(time, |bits, byte| (bits << 8) | u128::from(*byte));
+        let mut id = [b'0'; LENGTH];
+        for digit in id.iter_mut().rev() {
+            *digit = DIGITS.get((bits % 32) as usize).copied().unwrap_or(b'0');
+            bits /= 32;
+        }
+        Self(id)
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         // They are ASCII.
@@ -71,6 +89,23 @@ mod tests {
         #[serde(deserialize_with = "generation")]
         #[allow(dead_code, reason = "only whether it can be read counts")]
         generation: u64,
+    }
+
+    /// The time is the example of the specification of ULIDs; the digits are counted by hand.
+    #[test]
+    fn derived_id_is_a_time_and_eighty_bits() {
+        let time = DateTime::from_timestamp_millis(1_469_918_176_385).unwrap();
+        let hash = |digits: &str| ContentHash::parse(&format!("sha256:{digits:0<64}")).unwrap();
+        assert_eq!(VersionId::derived(time, hash("")).as_str(), "01aryz6s410000000000000000");
+        assert_eq!(VersionId::derived(time, hash(&"f".repeat(20))).as_str(), "01aryz6s41zzzzzzzzzzzzzzzz");
+        assert_eq!(
+            VersionId::derived(time, hash("0000000000000000002")).as_str(),
+            "01aryz6s410000000000000010"
+        );
+        assert_eq!(
+            VersionId::derived(time, hash("00000000000000000001f")).as_str(),
+            "01aryz6s410000000000000001"
+        );
     }
 
     #[test]

@@ -146,7 +146,7 @@ impl Index {
         let mut indexed: BTreeSet<VersionName> =
             entry.map(|entry| (entry.generation, entry.version_id)).into_iter().collect();
         if table.lost.is_some() {
-            let names = candidates.iter().map(|candidate| (id.clone(), candidate.name.clone())).collect();
+            let names = candidates.iter().map(|candidate| (id.clone(), candidate.name)).collect();
             indexed.extend(self.in_history(&names).await?.into_iter().map(|(_, name)| name));
         }
         let head_is_lost = stored.head.current.is_none() && entry.is_some();

@@ -99,7 +99,8 @@ fn unconfirmed(ancestry: &Ancestry, record: &PendingChange) -> Vec<Unconfirmed> 
         let candidate = ancestry.candidates.iter().find(|candidate| candidate.name == name);
         let is_unconfirmed = ancestry.statuses.get(&name) == Some(&VersionStatus::Unconfirmed);
         let version = candidate.and_then(|candidate| candidate.version.as_ref()).filter(|_| is_unconfirmed);
-        if let Some((version, record_hash)) = version {
+        // A derived version can still become current, by any writer that derives it.
+        if let Some((version, record_hash)) = version.filter(|(version, _)| !version.is_derived()) {
             let named = NamedVersion::of(version, *record_hash);
             lines.push(Unconfirmed { id: record.id.clone(), version: named });
             next = version.replaced().map(|parent| (parent.generation, parent.version_id));

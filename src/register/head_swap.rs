@@ -82,7 +82,7 @@ pub(crate) struct Search {
 
 impl Search {
     fn of(name: &VersionName) -> Self {
-        Self { name: name.clone(), next: Vec::new(), seen: BTreeSet::new(), is_damaged: false }
+        Self { name: *name, next: Vec::new(), seen: BTreeSet::new(), is_damaged: false }
     }
 
     /// Returns the version whose record has to be read next; none at the [end](Self::end).
@@ -285,7 +285,7 @@ mod tests {
     fn fate(name: &VersionName, head: Head, versions: &[Current]) -> (Fate, usize) {
         let stored = StoredHead { head, version: Some(Version::new("later")) };
         let ours = Head { nonce: "ours".to_owned(), ..stored.head.clone() };
-        let sign = Some(Sign::Version(name.clone()));
+        let sign = Some(Sign::Version(*name));
         let swap = HeadSwap { named: Some(Version::new("named")), head: ours, sign };
         let mut search = match swap.fate_by_head(&stored) {
             ByHead::Decided(fate) => return (fate, 0),

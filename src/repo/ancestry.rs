@@ -87,7 +87,7 @@ pub(crate) fn classify(
     witnesses: &Witnesses,
 ) -> BTreeMap<VersionName, VersionStatus> {
     let mut candidates: Vec<&Candidate> = candidates.iter().collect();
-    candidates.sort_by(|a, b| a.name.cmp(&b.name));
+    candidates.sort_by_key(|a| a.name);
     let ahead = ahead(head, &candidates);
     let commits = Commits::of(head, &candidates, &ahead);
     let confirmed = commits.confirmed(&candidates, witnesses);
@@ -104,7 +104,7 @@ pub(crate) fn classify(
             VersionStatus::Unconfirmed
         }
     };
-    candidates.iter().map(|candidate| (candidate.name.clone(), status(candidate))).collect()
+    candidates.iter().map(|candidate| (candidate.name, status(candidate))).collect()
 }
 
 /// Returns the versions ahead that a head can be moved to: those that no later version was built on. The flag
@@ -118,7 +118,7 @@ pub(crate) fn tips(
     witnesses: &Witnesses,
 ) -> BTreeMap<VersionName, bool> {
     let mut candidates: Vec<&Candidate> = candidates.iter().collect();
-    candidates.sort_by(|a, b| a.name.cmp(&b.name));
+    candidates.sort_by_key(|a| a.name);
     let ahead = ahead(head, &candidates);
     let commits = Commits::of(head, &candidates, &ahead);
     let confirmed = commits.confirmed(&candidates, witnesses);
@@ -131,7 +131,7 @@ pub(crate) fn tips(
         covered.extend(names.filter(|name| is_confirmed(&candidate.name) || partner == Some(&name)));
     }
     let names = candidates().map(|it| &it.name).filter(|name| !covered.contains(*name));
-    names.map(|name| (name.clone(), is_confirmed(name))).collect()
+    names.map(|name| (*name, is_confirmed(name))).collect()
 }
 
 type AheadVersions<'a> = BTreeMap<&'a VersionName, Option<VersionRef>>;

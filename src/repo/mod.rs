@@ -1,6 +1,7 @@
 //! Typed reads and writes of what is stored, and the heads known to a process.
 
 mod ancestry;
+mod common;
 mod heads;
 mod objects;
 mod parents;

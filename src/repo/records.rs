@@ -43,7 +43,7 @@ impl KnownRecords {
     pub(super) fn keep(&self, record: Arc<VersionRecord>, hash: ContentHash) {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let version_id = record.version_id;
-        if inner.records.insert(version_id.clone(), (hash, record)).is_some() {
+        if inner.records.insert(version_id, (hash, record)).is_some() {
             return;
         }
         inner.order.push_back(version_id);

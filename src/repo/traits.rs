@@ -11,6 +11,8 @@ pub(crate) struct Traits {
     pub(crate) atomic_batch: bool,
     /// A delete may carry a condition.
     pub(crate) conditional_delete: bool,
+    /// A put of an immutable object that is there with the same bytes succeeds.
+    pub(crate) immutable_puts: bool,
     /// After a failed sync a read may return what a loss of power takes away again. So no look at the storage
     /// settles a write of unknown outcome.
     pub(crate) loses_power: bool,
@@ -20,11 +22,14 @@ pub(crate) struct Traits {
 
 impl From<Capabilities> for Traits {
     fn from(capabilities: Capabilities) -> Self {
-        let Capabilities { plain_files, atomic_batch, conditional_delete, durability, .. } = capabilities;
+        let Capabilities {
+            plain_files, atomic_batch, conditional_delete, durability, immutable_puts, ..
+        } = capabilities;
         Self {
             plain_files,
             atomic_batch,
             conditional_delete,
+            immutable_puts,
             loses_power: durability == Durability::Power,
             is_remote: durability == Durability::Service,
         }

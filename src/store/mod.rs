@@ -10,6 +10,7 @@ mod doctor;
 mod folder;
 mod in_line;
 mod instance;
+mod join;
 pub(crate) mod load;
 pub(crate) mod location;
 mod locks;

@@ -20,7 +20,7 @@ impl Store {
     pub async fn what_changed(&self, conflict: &Conflict) -> Result<Option<Vec<Change>>> {
         let objects = &self.shared.objects;
         let (id, base) = match conflict.cause() {
-            Conflict::Version { id, expected, .. } => (id, expected.clone()),
+            Conflict::Version { id, expected, .. } => (id, *expected),
             Conflict::ModifiedOutside { id, generation: Some(generation), .. } => {
                 (id, ExpectedVersion::Generation(*generation))
             }

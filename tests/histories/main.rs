@@ -25,4 +25,5 @@ mod model_support;
 mod sequence_support;
 mod sequences;
 mod store_model;
+mod three_devices;
 mod verify_beside_writers;

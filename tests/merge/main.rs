@@ -12,5 +12,6 @@ mod bounds;
 mod cases;
 mod clashes;
 mod corpus;
+mod joins;
 mod properties;
 mod support;

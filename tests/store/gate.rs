@@ -91,7 +91,8 @@ async fn newer_format_is_refused_and_not_changed(site: Site) {
         store.save(save(name, "1", Expect::Absent)).await.unwrap();
     }
     let head = "workflows/a/metadata.json";
-    change(&site, head, |head| *head = json!({ "format": "pflow-head/2", "anything": head, "checksum": "" })).await;
+    change(&site, head, |head| *head = json!({ "format": "pflow-head/2", "anything": head, "checksum": "" }))
+        .await;
     let before = site.dump().await;
     let lease = || LeaseRequest::new("t", Duration::from_secs(1));
     for refused in [

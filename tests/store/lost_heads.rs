@@ -139,7 +139,7 @@ async fn removed_head_is_hurt_and_repaired(site: Site) {
         if is_bucket(&site) && !folded {
             // Neither the index nor a copy shows that the last version was acknowledged.
             assert_eq!((planned.moves.len(), tip_generations(&planned)), (0, vec![3, 2]));
-            let newest = planned.undecided[0].tips[0].version_id.clone();
+            let newest = planned.undecided[0].tips[0].version_id;
             planned = store.plan_repair(&[newest]).await.unwrap();
         }
         assert_eq!((planned.moves.len(), site.get(HEAD).await), (1, None), "a plan changes nothing");
@@ -251,7 +251,7 @@ async fn repair_does_not_skip_an_unreadable_version(site: Site) {
     let tips = if is_bucket(&site) { vec![2, 1] } else { vec![2] };
     assert_eq!((planned.moves.len(), tip_generations(&planned)), (0, tips));
     assert!(planned.undecided[0].why.contains(&last), "{}", planned.undecided[0].why);
-    let moved = repair(&store, &[planned.undecided[0].tips[0].version_id.clone()]).await.moved;
+    let moved = repair(&store, &[planned.undecided[0].tips[0].version_id]).await.moved;
     assert_eq!(moved[0].to.generation, 2);
     assert_eq!(damaged(&store.verify().await.unwrap()), [last.as_str()], "it is not forgotten");
 }
@@ -394,7 +394,7 @@ async fn leftover_version_is_taken_only_by_a_person() {
             assert_eq!((planned.moves.len(), tip_generations(&planned)), (0, vec![6, 5]));
             let choice = &planned.undecided[0];
             assert!(choice.why.contains("nothing shows that generation 6"), "{}", choice.why);
-            let moved = repair(&store, &[choice.tips[1].version_id.clone()]).await.moved;
+            let moved = repair(&store, &[choice.tips[1].version_id]).await.moved;
             assert_eq!(moved[0].to.generation, 5);
             assert_eq!(store.load(&id("a")).await.unwrap().content, plan("5"));
             notices(&store.verify().await.unwrap());
@@ -418,7 +418,7 @@ async fn writer_resumed_after_a_repair_leaves_a_sound_head() {
         committed(raw.commit(Batch::new().stage([remove])).await.unwrap());
         let planned = other.plan_repair(&[]).await.unwrap();
         assert_eq!((planned.moves.len(), tip_generations(&planned)), (0, vec![4, 3]));
-        repair(&other, &[planned.undecided[0].tips[1].version_id.clone()]).await;
+        repair(&other, &[planned.undecided[0].tips[1].version_id]).await;
     });
     assert_eq!(store.save(save("a", "late", Expect::Any)).await.unwrap().generation, 4);
     assert!(site.probe.hook_has_run());
@@ -442,7 +442,7 @@ async fn writer_deletes_no_version_taken_by_a_repair() {
         committed(raw.commit(Batch::new().stage([remove])).await.unwrap());
         let planned = other.plan_repair(&[]).await.unwrap();
         assert_eq!(tip_generations(&planned), [4, 3]);
-        repair(&other, &[planned.undecided[0].tips[0].version_id.clone()]).await;
+        repair(&other, &[planned.undecided[0].tips[0].version_id]).await;
     });
     assert_eq!(store.save(save("a", "late", Expect::Any)).await.unwrap().generation, 4);
     assert!(site.probe.hook_has_run() && site.probe.heal() == 1);

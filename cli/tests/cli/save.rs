@@ -198,9 +198,20 @@ fn what_was_given_can_be_taken_away() {
     let (none, tags) = (serde_json::Value::Null, |tags: &[&str]| serde_json::json!(tags));
     let given = save(&["--name", "n", "--description", "d", "--tag", "t", "--tag", "u"]);
     assert_eq!(given, ("n".into(), "d".into(), tags(&["t", "u"])));
-    assert_eq!(save(&["--tag", "", "--description", ""]), ("own".into(), none.clone(), tags(&[])));
-    assert_eq!(save(&["--name", ""]), (none.clone(), none.clone(), tags(&["own"])));
-    assert_eq!(save(&[]), ("own".into(), none, tags(&["own"])));
+    assert_eq!(save(&["--tag", "", "--description", ""]), ("n".into(), none.clone(), tags(&[])));
+    assert_eq!(save(&["--name", ""]), (none.clone(), none.clone(), tags(&[])));
+    assert_eq!(save(&[]), (none.clone(), none.clone(), tags(&[])));
+    assert_eq!(save(&["--clear", "name,tags"]), ("own".into(), none.clone(), tags(&["own"])));
+    let shown = place.run(["show", "a", "--json"]).succeeds().json();
+    assert_eq!(shown["given"], serde_json::json!(["description"]));
+    // A version id names the state that was read.
+    let version = shown["version_id"].as_str().unwrap();
+    let guarded = |args: &[&str]| {
+        place.run_with_input(["save", "a"].iter().chain(args).copied(), r#"{"name":"other","nodes":[]}"#)
+    };
+    guarded(&["--if-version", version]).succeeds();
+    guarded(&["--if-version", version, "--name", "x"]).fails(13, &format!("expected version {version}"));
+    guarded(&["--if-version", "x"]).fails(2, "a version id has 26 of a-z and 0-9");
 }
 
 /// On a disk nothing but a person puts the bytes of an older version back.

@@ -12,7 +12,7 @@ fn name(generation: u64, number: u8) -> VersionName {
 fn version(generation: u64, number: u8, parents: &[&Candidate]) -> Candidate {
     let name = name(generation, number);
     let mut record = record(generation, format!("{generation} {number}").as_bytes());
-    record.version_id = name.1.clone();
+    record.version_id = name.1;
     record.parents = parents.iter().map(|parent| parent.reference().unwrap()).collect();
     Candidate { name, version: Some((record, ContentHash::of(format!("{generation}-{number}").as_bytes()))) }
 }
@@ -47,7 +47,7 @@ fn one_commit_ahead_without_a_witness_is_unconfirmed() {
 fn any_witness_marks_the_head_as_hurt() {
     let first = version(1, 1, &[]);
     let next = version(2, 2, &[&first]);
-    let indexed = Witnesses { indexed: [next.name.clone()].into(), ..Witnesses::default() };
+    let indexed = Witnesses { indexed: [next.name].into(), ..Witnesses::default() };
     assert_eq!(statuses(Some(&first), &[&next], &indexed), [Hurt]);
     let copy = Witnesses { copy: next.record().unwrap().hash, ..Witnesses::default() };
     assert_eq!(statuses(Some(&first), &[&next], &copy), [Hurt]);
@@ -83,7 +83,7 @@ fn kept_edit_and_the_save_over_it_are_one_commit() {
     let later = version(4, 4, &[&saved]);
     assert_eq!(statuses(Some(&first), &[&edit, &saved], &Witnesses::default()), [Unconfirmed, Unconfirmed]);
     assert_eq!(statuses(Some(&first), &[&edit, &saved, &later], &Witnesses::default()), [Hurt, Hurt, Hurt]);
-    let indexed = Witnesses { indexed: [saved.name.clone()].into(), ..Witnesses::default() };
+    let indexed = Witnesses { indexed: [saved.name].into(), ..Witnesses::default() };
     assert_eq!(statuses(Some(&first), &[&edit, &saved], &indexed), [Hurt, Hurt]);
 }
 
@@ -112,7 +112,7 @@ fn parent_is_a_tip_only_below_a_version_without_a_witness() {
     let third = version(3, 3, &[&second]);
     let all = [&first, &second, &third];
     assert_eq!(tips_of(None, &all, &Witnesses::default()), [(2, true), (3, false)]);
-    let indexed = Witnesses { indexed: [third.name.clone()].into(), ..Witnesses::default() };
+    let indexed = Witnesses { indexed: [third.name].into(), ..Witnesses::default() };
     assert_eq!(tips_of(None, &all, &indexed), [(3, true)]);
     assert_eq!(tips_of(Some(&second), &[&third], &Witnesses::default()), [(3, false)]);
     // A kept edit is never taken without the version that was saved over it.
@@ -157,7 +157,7 @@ proptest! {
             }
             let generation = of.iter().map(|it| it.name.0).max().unwrap_or(0) + 1;
             let next = version(generation, u8::try_from(number).unwrap(), &of);
-            if *is_indexed { indexed.insert(next.name.clone()); }
+            if *is_indexed { indexed.insert(next.name); }
             versions.push(next);
         }
         let head = head.map(|pick| pick.get(&versions).reference().unwrap());

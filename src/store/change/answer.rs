@@ -51,8 +51,8 @@ pub(super) fn step(
         (Resolution::Override, Version { .. } | DeletedMeanwhile { .. } | Exists { .. }) => {
             Step::BuildOnTheirs
         }
-        (Resolution::Override, ModifiedOutside { .. }) => Step::KeepEdit,
-        (Resolution::TakeTheirs, ModifiedOutside { .. }) => Step::TakeEdit,
+        (Resolution::Override, ModifiedOutside { .. }) if kind != ChangeKind::Merge => Step::KeepEdit,
+        (Resolution::TakeTheirs, ModifiedOutside { .. }) if kind != ChangeKind::Merge => Step::TakeEdit,
         // Without any version there is nothing to take.
         (Resolution::TakeTheirs, Version { found, .. }) if found.generation == 0 => {
             return Err(unfit(resolution));
@@ -215,6 +215,9 @@ mod tests {
             assert_eq!(row(&conflict, save), of_a_save, "{conflict}");
             assert_eq!(row(&conflict, delete), of_a_deletion, "{conflict}");
             assert_eq!(row(&conflict, ChangeKind::Undelete), of_a_deletion, "{conflict}");
+            // A merge of stored versions leaves an edit alone: its result follows from the versions.
+            let of_a_merge = of_a_deletion.replace("keep-edit take-edit", "- -");
+            assert_eq!(row(&conflict, ChangeKind::Merge), of_a_merge, "{conflict}");
         }
     }
 

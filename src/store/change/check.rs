@@ -7,6 +7,7 @@ use super::{
     Change, actions,
     attempt::Attempt,
     decide::{Decision, decide},
+    join_versions::join_versions,
     plan::{Basis, Plan},
     state::{ChangePhase, Met},
 };
@@ -145,10 +146,14 @@ impl Node<Change, Error> for CheckConflicts {
         }
         let restored = match question.goal {
             Goal::Undelete => last_content(objects, &stored).await?,
-            Goal::Save { .. } | Goal::Delete => None,
+            Goal::Save { .. } | Goal::Delete | Goal::Merge(_) => None,
+        };
+        let joined = match &question.goal {
+            Goal::Merge(with) => Some(join_versions(shared, &stored, with).await?),
+            Goal::Save { .. } | Goal::Delete | Goal::Undelete => None,
         };
         let standing = shared.locks.standing(&stored.head);
-        let basis = Box::new(Basis { stored, standing, copy, restored, now: objects.now() });
+        let basis = Box::new(Basis { stored, standing, copy, restored, joined, now: objects.now() });
         Ok(Checked::Basis { basis, open, superseded })
     }
 
@@ -219,7 +224,7 @@ fn planned_on_known(change: &Change, goal: &Goal) -> Result<Option<Arc<Plan>>> {
     };
     let standing = shared.locks.standing_as_known(&stored.head);
     let now = shared.objects.now();
-    let basis = Basis { stored, standing, copy: CopyState::Absent, restored: None, now };
+    let basis = Basis { stored, standing, copy: CopyState::Absent, restored: None, joined: None, now };
     Ok(match judge(change, goal, &basis)? {
         Decision::Write(plan) => Some(Arc::from(plan)),
         Decision::Unchanged | Decision::Conflict(_) => None,

@@ -8,11 +8,11 @@ use super::{
     Request,
     agreed::{Agreed, edited},
     describe::{Described, describe, describe_exactly},
-    plan::{Basis, Draft, LeasePlan, Plan},
+    plan::{Basis, Draft, Joined, LeasePlan, Plan},
 };
 use crate::{
     Error, NoContent, Result,
-    conflict::{ChangeKind, Conflict, Goal},
+    conflict::{ChangeKind, Conflict, ExpectedVersion, Found, Goal},
     document::{ContentHash, MediaType},
     format::{FieldChanges, Head, Lease, MAX_GENERATION, Operation, VersionRecord, keys},
     repo::unreadable,
@@ -43,6 +43,12 @@ pub(crate) fn decide(
     // or deleted.
     if let Some(current) = head.live() {
         current.record.media_type.known().map_err(|source| unreadable(&keys::head(&head.id), source))?;
+    }
+    if let (Goal::Merge(with), Some(Joined::Blocked(obstacle))) = (goal, &basis.joined) {
+        let (id, expected) = (head.id.clone(), ExpectedVersion::Id(with.version_id));
+        let conflict = Box::new(Conflict::Version { id, expected, found: Found::new(head.current.as_ref()) });
+        // No resolver is asked: the merge is one without a person's choice.
+        return Err(Conflict::Unresolved { conflict, obstacle: obstacle.clone() }.into());
     }
     let expectation = if agreed.covers(basis) { Ok(()) } else { request.expect.check(head) };
     let author = identity.to_string();
@@ -140,6 +146,7 @@ fn next(request: &Request, goal: &Goal, agreed: &Agreed, basis: &Basis, author: 
             return Err(Error::Corrupt { key: keys::head(&head.id).to_string(), reason });
         }
         Ok(Draft {
+            derived: None,
             generation,
             described,
             content,
@@ -149,6 +156,13 @@ fn next(request: &Request, goal: &Goal, agreed: &Agreed, basis: &Basis, author: 
             message,
         })
     };
+    if let Some(joined) = &basis.joined {
+        let version = match joined {
+            Joined::Merged(draft) => Some((**draft).clone()),
+            Joined::Contained | Joined::Blocked(_) => None,
+        };
+        return Ok(Next { version, kept: None });
+    }
     let wanted = wanted(goal, agreed, basis)?;
     let of_edit = agreed.edit(basis);
     let hash = wanted
@@ -217,7 +231,7 @@ fn saved(goal: &Goal, agreed: &Agreed, basis: &Basis) -> Option<Content> {
         Goal::Save { document, fields } => {
             Some((describe(document, fields, before.as_ref()), document.bytes().clone()))
         }
-        Goal::Delete | Goal::Undelete => None,
+        Goal::Delete | Goal::Undelete | Goal::Merge(_) => None,
     }
 }
 

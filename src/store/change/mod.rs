@@ -24,6 +24,7 @@ mod check;
 pub(crate) mod decide;
 mod describe;
 mod flows;
+mod join_versions;
 mod keep_edit;
 mod merge_versions;
 mod parse;

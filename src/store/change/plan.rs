@@ -3,7 +3,10 @@ use chrono::{DateTime, Utc};
 
 use super::describe::Described;
 use crate::{
-    format::{Lease, SourcedFields, StoredVersion, VersionId, VersionRecord, VersionRef, WorkflowId},
+    conflict::Obstacle,
+    format::{
+        ChainPlace, Lease, SourcedFields, StoredVersion, VersionId, VersionRecord, VersionRef, WorkflowId,
+    },
     lease::Standing,
     lock::LeaseClaim,
     repo::StoredHead,
@@ -19,6 +22,8 @@ pub(crate) struct Basis {
     pub(crate) copy: CopyState,
     /// The version that an undelete restores.
     pub(crate) restored: Option<StoredVersion>,
+    /// What a merge of stored versions comes to.
+    pub(crate) joined: Option<Joined>,
     pub(crate) now: DateTime<Utc>,
 }
 
@@ -47,9 +52,29 @@ pub(crate) enum LeasePlan {
     Grant(LeaseClaim),
 }
 
+/// What a merge of the current version and another stored one comes to.
+#[derive(Debug, Clone)]
+pub(crate) enum Joined {
+    /// The other version is the current one or an ancestor of it.
+    Contained,
+    Merged(Box<Draft>),
+    /// Only a person can merge them.
+    Blocked(Obstacle),
+}
+
+/// Where a derived version is in its chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Parentage {
+    pub(crate) parents: Vec<VersionRef>,
+    pub(crate) place: ChainPlace,
+}
+
 /// A version without its id and parents, which each attempt sets itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Draft {
+    /// Set for a derived version, whose id follows from its record; a saved one is built on the current
+    /// version and has a random id.
+    pub(crate) derived: Option<Parentage>,
     pub(crate) generation: u64,
     pub(crate) described: Described,
     pub(crate) content: Bytes,
@@ -67,7 +92,8 @@ impl Draft {
         version_id: VersionId,
         parents: Vec<VersionRef>,
     ) -> VersionRecord {
-        let Self { generation, described, created, modified, author, message, content: _ } = self.clone();
+        let Self { generation, described, created, modified, author, message, content: _, derived: _ } =
+            self.clone();
         let deleted = described.is_deletion();
         let Described { operation, hash, size, media_type, fields, nodes, version } = described;
         let SourcedFields { name, description, tags } = fields;

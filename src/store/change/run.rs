@@ -19,7 +19,7 @@ impl Change {
         let _admission = shared.gate.admit_writer().await?;
         let flow = match self.phase {
             ChangePhase::Open(Goal::Delete) => &flows.delete,
-            ChangePhase::Open(Goal::Undelete) => &flows.undelete,
+            ChangePhase::Open(Goal::Undelete | Goal::Merge(_)) => &flows.undelete,
             _ => &flows.save,
         };
         let ended = operation::run(flow, &mut self, &shared.objects.environment).await;

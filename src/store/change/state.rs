@@ -147,6 +147,7 @@ impl Change {
             Task::Save { document: content, fields } => ChangePhase::Unread { content, fields },
             Task::Delete => ChangePhase::Open(Goal::Delete),
             Task::Undelete => ChangePhase::Open(Goal::Undelete),
+            Task::Merge(with) => ChangePhase::Open(Goal::Merge(with)),
         };
         let (consent, doubts, resolved) = Default::default();
         Self { shared, request, is_of_batch: false, phase, consent, doubts, resolved, index_error: None }

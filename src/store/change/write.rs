@@ -3,12 +3,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures::future::join;
-use pflow_backend::{Batch, Commit, Error as StorageError, Identity, Key, Operation, Outcome, Precondition};
+use pflow_backend::{
+    Batch, Commit, Error as StorageError, Identity, Key, Operation, Outcome, Precondition, WriteKind,
+};
 
 use super::{
     Change, actions,
     attempt::Attempt,
-    plan::{LeasePlan, Plan},
+    plan::{LeasePlan, Parentage, Plan},
     state::{ChangePhase, Doubts},
 };
 use crate::{
@@ -19,7 +21,7 @@ use crate::{
     lock::{MirrorUpdate, broken},
     operation::{is_transient, own_error},
     register::{Around, Derived, EncodedHead, HeadSwap, RETRY, Sign, Swapped, swap_head},
-    repo::{Objects, unreadable},
+    repo::{Objects, corrupt, unreadable},
     store::{Shared, copy::CopyState},
 };
 
@@ -146,8 +148,16 @@ async fn attempt(shared: &Shared, plan: &Arc<Plan>, earlier: &[Key]) -> Result<A
     let head = with_lease(&plan.lease, plan.breaks.is_some(), head, identity, objects.now());
     let mirror = mirror(objects, plan, &head).await?;
     let after = copies(objects, plan, &head, mirror.write)?;
+    let derived = fresh.iter().find(|put| !is_fresh(put)).cloned();
+    let fresh = match &derived {
+        Some(put) if is_stored(objects, put).await? && !objects.traits.immutable_puts => {
+            fresh.into_iter().filter(|it| it.key() != put.key()).collect()
+        }
+        _ => fresh,
+    };
     let attempt = Attempt {
-        fresh: fresh.iter().map(|put| put.key().clone()).collect(),
+        // IMPORTANT: not a derived version. Another writer may have written the same one, and a head may have it.
+        fresh: fresh.iter().filter(|put| is_fresh(put)).map(|put| put.key().clone()).collect(),
         swap: HeadSwap { named: plan.stored.version.clone(), sign: sign(plan, &head), head },
         after: after.clone(),
         plan: Arc::clone(plan),
@@ -181,6 +191,10 @@ async fn attempt(shared: &Shared, plan: &Arc<Plan>, earlier: &[Key]) -> Result<A
             if leaves || is_put {
                 attempt.clear_unless_found(objects).await;
             }
+            if let Some(put) = &derived {
+                // The refusal may have been that of this object.
+                is_stored(objects, put).await?;
+            }
             Ok(Attempted::LostRace)
         }
         Swapped::Failed { error, leaves } => {
@@ -193,6 +207,22 @@ async fn attempt(shared: &Shared, plan: &Arc<Plan>, earlier: &[Key]) -> Result<A
         Swapped::Unknown(source) => {
             Err(Error::OutcomeUnknown { what: format!("the change of {}", attempt.swap.head.id), source })
         }
+    }
+}
+
+fn is_fresh(put: &Operation) -> bool {
+    matches!(put, Operation::Put { kind: WriteKind::Fresh, .. })
+}
+
+/// Whether the object of a derived version is there already.
+///
+/// # Errors
+/// Another object is there. Every writer of the key writes the same bytes, so it is damaged.
+async fn is_stored(objects: &Objects, put: &Operation) -> Result<bool> {
+    match objects.get(put.key()).await? {
+        None => Ok(false),
+        Some(stored) if put.is_stored_as(&stored.bytes) => Ok(true),
+        Some(_) => Err(corrupt(put.key(), "it is not the version that has this id".to_owned())),
     }
 }
 
@@ -237,17 +267,29 @@ fn with_version(shared: &Shared, plan: &Plan) -> Result<(Head, Vec<Operation>)> 
     let (mut fresh, mut versions) = (Vec::new(), 0);
     let put = |key, bytes| Operation::put(key, bytes).absent().fresh();
     for draft in plan.kept.iter().chain(&plan.version) {
-        let version_id = VersionId::of_new(&shared.objects.environment.new_id());
-        let version_id = version_id.map_err(|source| unreadable(&keys::head(&head.id), source))?;
-        let parents = head.current.iter().map(Current::reference).collect();
-        let place = ChainPlace::above(head.current.as_ref());
-        let record = draft.record(&head.id, version_id, parents).placed(&place);
+        let invalid = |source| unreadable(&keys::head(&head.id), source);
+        let (record, place) = match &draft.derived {
+            None => {
+                let version_id = VersionId::of_new(&shared.objects.environment.new_id()).map_err(invalid)?;
+                let parents = head.current.iter().map(Current::reference).collect();
+                let place = ChainPlace::above(head.current.as_ref());
+                (draft.record(&head.id, version_id, parents).placed(&place), place)
+            }
+            Some(Parentage { parents, place }) => {
+                let record = draft.record(&head.id, VersionId::ZERO, parents.clone()).placed(place);
+                (record.derived().map_err(invalid)?, place.clone())
+            }
+        };
         let key = keys::version(&head.id, record.generation, &record.version_id);
         let (object, record_hash) =
             record.encode(&draft.content).map_err(|source| unreadable(&key, source))?;
         shared.objects.remember_record(&record, record_hash);
         head.current = Some(Current::placed(record, record_hash, place));
-        fresh.push(put(key, object));
+        fresh.push(match draft.derived {
+            None => put(key, object),
+            // Other writers write the same object.
+            Some(_) => Operation::put(key, object).immutable(),
+        });
         versions += 1;
     }
     if let Some(Current { record, .. }) = head.current.as_ref().filter(|_| versions > 0) {

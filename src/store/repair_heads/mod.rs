@@ -151,7 +151,7 @@ impl Store {
             }
         }
         let names = ancestries.iter().flat_map(|ancestry| {
-            ancestry.candidates.iter().map(|it| (ancestry.stored.head.id.clone(), it.name.clone()))
+            ancestry.candidates.iter().map(|it| (ancestry.stored.head.id.clone(), it.name))
         });
         let mut indexed: BTreeMap<WorkflowId, BTreeSet<VersionName>> = BTreeMap::new();
         for (id, name) in self.shared.index.has_seen(&names.collect()).await? {
@@ -170,7 +170,7 @@ impl Store {
             };
             match choice {
                 Choice::Take(chosen) => {
-                    taken.extend(Some(chosen.name.1.clone()));
+                    taken.extend(Some(chosen.name.1));
                     let seen = fences.remove(&id).unwrap_or_default();
                     match self.plan_move(ancestry, reason.clone(), &chosen, seen).await {
                         Ok(planned) => plan.moves.extend(planned),
@@ -369,7 +369,7 @@ impl VersionTip {
     fn of(candidate: &Candidate) -> Result<Self> {
         let record =
             candidate.record().ok_or_else(|| Error::Internal("a version without a record".to_owned()))?;
-        let (generation, version_id) = candidate.name.clone();
+        let (generation, version_id) = candidate.name;
         Ok(Self { generation, version_id, modified: record.modified, author: record.author.clone() })
     }
 }

@@ -87,7 +87,7 @@ impl Store {
         }
         let damaged = self.verify_candidates(&ancestry, report).await?;
         for (name, status) in ancestry.statuses.iter().filter(|(name, _)| !damaged.contains(*name)) {
-            report.outside.insert((id.clone(), name.clone()), *status);
+            report.outside.insert((id.clone(), *name), *status);
         }
         Ok(())
     }
@@ -106,7 +106,7 @@ impl Store {
             if let Err(error) = self.shared.objects.unvouched_version(id, &candidate.name).await {
                 let key = keys::version(id, candidate.name.0, &candidate.name.1);
                 report.unreadable(key, error)?;
-                damaged.insert(candidate.name.clone());
+                damaged.insert(candidate.name);
             }
         }
         Ok(damaged)
@@ -141,7 +141,7 @@ impl Store {
         let mut hurt: BTreeSet<WorkflowId> = report.hurt.iter().cloned().collect();
         for ((id, name), status) in outside {
             let key = keys::version(&id, name.0, &name.1);
-            match (status, seen.contains(&(id.clone(), name.clone()))) {
+            match (status, seen.contains(&(id.clone(), name))) {
                 // Reported with the head.
                 (VersionStatus::Hurt, _) => {}
                 (VersionStatus::Beside, true) => report.damage(

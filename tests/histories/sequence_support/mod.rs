@@ -398,7 +398,7 @@ impl World {
     async fn repair(&mut self, store: &Store) {
         let mut plan = store.plan_repair(&[]).await.unwrap();
         if let Some(choice) = plan.undecided.first() {
-            plan = store.plan_repair(&[choice.tips[0].version_id.clone()]).await.unwrap();
+            plan = store.plan_repair(&[choice.tips[0].version_id]).await.unwrap();
         }
         let highest = self.get(HEAD).await.and_then(|head| raw::fence(&head)).unwrap_or_default();
         let report = store.repair(plan).await.unwrap();

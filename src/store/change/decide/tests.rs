@@ -55,12 +55,21 @@ fn basis(generation: u64) -> Basis {
     let (described, content) =
         (describe(&document("old"), &FieldChanges::default(), None), document("old").bytes().clone());
     let (author, message) = ("before@host".to_owned(), None);
-    let draft = Draft { generation, described, content, created: made, modified: made, author, message };
+    let draft = Draft {
+        derived: None,
+        generation,
+        described,
+        content,
+        created: made,
+        modified: made,
+        author,
+        message,
+    };
     let record = draft.record(&id(), VersionId::parse(format!("{generation:026}")).unwrap(), Vec::new());
     let current = next(None, record);
     let head = Head { current: (generation > 0).then_some(current), fence: 7, ..Head::new(id()) };
     let stored = StoredHead { head, version: Some(Version::new("read")) };
-    Basis { stored, standing: None, copy: CopyState::Absent, restored: None, now: now() }
+    Basis { stored, standing: None, copy: CopyState::Absent, restored: None, joined: None, now: now() }
 }
 
 fn leased(mut basis: Basis, name: &str, left: TimeDelta) -> Basis {

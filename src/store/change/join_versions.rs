@@ -1,0 +1,170 @@
+//! Merges two stored versions without a person's choice.
+//!
+//! Invariant: the draft follows from the two versions alone, so two clients that merge the same two write the
+//! same bytes under the same key. Nothing of the client goes into it: no clock, no identity, no request, no
+//! random number, and not which of the two versions is its current one.
+
+use bytes::Bytes;
+
+use super::{
+    describe::{Described, describe_exactly},
+    plan::{Draft, Joined, Parentage},
+};
+use crate::{
+    Error, NoContent, Result, blocking,
+    conflict::Obstacle,
+    document::{Document, DocumentError, Limits, Strictness},
+    format::{ChainPlace, Current, Operation, StoredVersion, VersionRecord, VersionRef, WorkflowId, keys},
+    merge::{self, Merge, merge_fields},
+    repo::{Objects, StoredHead, unreadable},
+    store::Shared,
+};
+
+/// Merges the version `with` into the current one.
+pub(super) async fn join_versions(shared: &Shared, stored: &StoredHead, with: &VersionRef) -> Result<Joined> {
+    let (objects, id) = (&shared.objects, &stored.head.id);
+    let missing = || Error::WorkflowMissing { id: id.clone(), deleted: false };
+    let current = stored.head.current.as_ref().ok_or_else(missing)?.reference();
+    let base = objects.common_ancestor(id, &current, with).await?;
+    if base.as_ref() == Some(with) {
+        return Ok(Joined::Contained);
+    }
+    if base.as_ref() == Some(&current) {
+        return Ok(Joined::Blocked(Obstacle::Ahead { version_id: with.version_id }));
+    }
+    // IMPORTANT: from here on nothing asks which of the two is the current one.
+    let (first, second) =
+        match (current.generation, current.record_hash) > (with.generation, with.record_hash) {
+            true => (current, with.clone()),
+            false => (with.clone(), current),
+        };
+    let read = async |named: &VersionRef| readable(objects, id, named).await;
+    let base = match &base {
+        Some(base) => Some(read(base).await?),
+        None => None,
+    };
+    let sides = Sides {
+        base,
+        first: read(&first).await?,
+        second: read(&second).await?,
+        limits: shared.settings.limits,
+    };
+    let highest = sides.first.record.generation;
+    let (created, modified) = sides.times();
+    let made = blocking::on_compared(sides.size(), move || sides.merged()).await?;
+    let (described, content) = match made {
+        Ok(Ok(made)) => made,
+        Ok(Err(obstacle)) => return Ok(Joined::Blocked(obstacle)),
+        Err(source) => return Ok(Joined::Blocked(Obstacle::Unmergeable { source })),
+    };
+    let place = ChainPlace::above(Some(&placed(objects, id, &first).await?));
+    Ok(Joined::Merged(Box::new(Draft {
+        derived: Some(Parentage { parents: vec![first, second], place }),
+        generation: highest.saturating_add(1),
+        described: Described { operation: Operation::MERGE, ..described },
+        content,
+        created,
+        modified,
+        author: Operation::MERGE.as_str().to_owned(),
+        message: None,
+    })))
+}
+
+/// Reads a version whose content is to be merged.
+async fn readable(objects: &Objects, id: &WorkflowId, named: &VersionRef) -> Result<StoredVersion> {
+    let version = objects.named_version(id, named).await?;
+    let key = || keys::version(id, named.generation, &named.version_id);
+    version.record.media_type.known().map_err(|source| unreadable(&key(), source))?;
+    if version.content.is_none() && !version.record.deleted {
+        let (id, generation) = (id.clone(), named.generation);
+        return Err(Error::GenerationMissing { id, generation, why: NoContent::Pruned });
+    }
+    Ok(version)
+}
+
+/// Reads a version with the jumps behind its own.
+async fn placed(objects: &Objects, id: &WorkflowId, named: &VersionRef) -> Result<Current> {
+    let record = objects.record(id, named).await?;
+    let mut jumps = Vec::new();
+    let mut next = record.jump.clone();
+    while let Some(jump) = next {
+        next = objects.record(id, &jump.reference()).await?.jump.clone();
+        jumps.push(jump);
+    }
+    // The first one is the record's own.
+    let behind = jumps.into_iter().skip(1).collect();
+    Ok(Current::restored((*record).clone(), named.record_hash, behind))
+}
+
+/// The versions to merge, the parents in their order.
+struct Sides {
+    base: Option<StoredVersion>,
+    first: StoredVersion,
+    second: StoredVersion,
+    limits: Limits,
+}
+
+impl Sides {
+    fn all(&self) -> impl Iterator<Item = &StoredVersion> {
+        self.base.iter().chain([&self.first, &self.second])
+    }
+
+    fn size(&self) -> usize {
+        self.all().filter_map(|side| side.content.as_ref()).map(Bytes::len).sum()
+    }
+
+    /// When the workflow was created, and when the later of the two versions was made.
+    fn times(&self) -> (chrono::DateTime<chrono::Utc>, chrono::DateTime<chrono::Utc>) {
+        let (first, second) = (&self.first.record, &self.second.record);
+        (first.created.min(second.created), first.modified.max(second.modified))
+    }
+
+    /// # Errors
+    /// One of the documents cannot be read, or the merged one is not a document.
+    fn merged(self) -> std::result::Result<std::result::Result<(Described, Bytes), Obstacle>, DocumentError> {
+        let Self { base, first, second, limits } = self;
+        let base = base.filter(|base| !base.record.deleted);
+        let record = |side: &StoredVersion| Described::of(&side.record);
+        let is_unchanged = |side: &StoredVersion| {
+            base.as_ref().is_some_and(|base| record(side).says_the_same_as(&base.record))
+        };
+        match (first.record.deleted, second.record.deleted) {
+            (false, false) => {}
+            (true, true) => return Ok(Ok((record(&first).deletion(), Bytes::new()))),
+            (true, false) if is_unchanged(&second) => {
+                return Ok(Ok((record(&first).deletion(), Bytes::new())));
+            }
+            (false, true) if is_unchanged(&first) => {
+                return Ok(Ok((record(&second).deletion(), Bytes::new())));
+            }
+            _ => return Ok(Err(Obstacle::Deletion)),
+        }
+        let read = |side: &StoredVersion| {
+            let content = side.content.clone().unwrap_or_default();
+            Document::parse(content, &limits.strictness(Strictness::Plain))
+        };
+        let base_document = base.as_ref().map(read).transpose()?;
+        let (ours, theirs) = (read(&first)?, read(&second)?);
+        let fields = base.as_ref().map(|base| base.record.sourced_fields());
+        let sourced = VersionRecord::sourced_fields;
+        let fields = merge_fields(fields.as_ref(), &sourced(&first.record), &sourced(&second.record));
+        let mut overlaps = match &fields {
+            Ok(_) => Vec::new(),
+            Err(overlaps) => overlaps.clone(),
+        };
+        match (merge::merge(base_document.as_ref(), &ours, &theirs, &limits), fields) {
+            (Merge::Clean(document), Ok(fields)) => {
+                let content = document.bytes().clone();
+                Ok(Ok((describe_exactly(&document, fields), content)))
+            }
+            (Merge::TooMuch(source), _) => Ok(Err(Obstacle::TooMuch { source })),
+            (Merge::Refused(source), Ok(_)) => Err(source),
+            (Merge::Overlapping(more), _) => {
+                overlaps.retain(|overlap| !more.iter().any(|known| known.path == overlap.path));
+                overlaps.splice(..0, more);
+                Ok(Err(Obstacle::Overlaps(overlaps)))
+            }
+            (Merge::Clean(_) | Merge::Refused(_), Err(_)) => Ok(Err(Obstacle::Overlaps(overlaps))),
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Merges of two stored versions without a person's choice: they follow from the two alone.
+
+use std::time::Duration;
+
+use pflow_store::{
+    ChangeRequest, Conflict, ErrorKind, Expect, SaveRequest, Store,
+    conflict::Obstacle,
+    document::ContentHash,
+    format::{Operation, VersionRecord, VersionRef},
+};
+use serde_json::Value;
+
+use pflow_testkit::{Kind, Site, VersionParts, conflict, every_backend, id, notices};
+
+every_backend!(
+    two_stores_that_merge_the_same_versions_hold_the_same_bytes,
+    merge_of_a_deletion_follows_the_rules_of_content,
+    what_needs_a_person_is_refused,
+    version_with_other_bytes_under_a_derived_id_is_damage,
+);
+
+/// A document with three nodes, each with a text.
+fn text(texts: [&str; 3]) -> String {
+    let node = |(n, text): (usize, &str)| {
+        format!(r#"{{ "id": "n{n}", "type": "echo", "params": {{ "text": "{text}" }} }}"#)
+    };
+    let nodes: Vec<_> = texts.into_iter().enumerate().map(node).collect();
+    format!("{{ \"nodes\": [\n{}\n] }}", nodes.join(",\n"))
+}
+
+fn request(texts: [&str; 3]) -> SaveRequest {
+    SaveRequest::new(id("a"), text(texts), Expect::Any)
+}
+
+fn merge() -> ChangeRequest {
+    ChangeRequest::new(id("a"), Expect::Any)
+}
+
+async fn current(store: &Store) -> (VersionRecord, VersionRef) {
+    let current = store.show(&id("a")).await.unwrap().current.unwrap();
+    (current.record.clone(), current.reference())
+}
+
+/// Copies the version objects that one store has and the other does not.
+async fn exchange(from: &Site, to: &Site) {
+    let known = to.keys("versions/").await;
+    for key in from.keys("versions/").await {
+        if !known.contains(&key) {
+            to.put_raw(&key, from.get(&key).await.unwrap()).await;
+        }
+    }
+}
+
+/// Makes a copy of a store at rest elsewhere, with another clock and another user.
+async fn copied(site: &Site) -> (Site, Store) {
+    let other = Site::new(Kind::Memory).await;
+    for (key, bytes) in site.dump().await {
+        other.put_raw(&key, bytes).await;
+    }
+    let store = other.other_store(7).await;
+    (other, store)
+}
+
+/// Two stores with the same first versions, each with one of its own on top: here and there.
+async fn parted(site: &Site) -> (Store, Site, Store) {
+    let here = site.store().await;
+    here.save(request(["0", "0", "0"]).name("given")).await.unwrap();
+    here.save(request(["1", "0", "0"])).await.unwrap();
+    here.close().await.unwrap();
+    let (other, there) = copied(site).await;
+    (site.other_store(2).await, other, there)
+}
+
+async fn two_stores_that_merge_the_same_versions_hold_the_same_bytes(site: Site) {
+    let (here, other, there) = parted(&site).await;
+    // Chains of different lengths, with fields of each side.
+    here.save(request(["1", "2", "0"]).message("mine")).await.unwrap();
+    site.environment.advance(Duration::from_secs(60));
+    there.save(request(["1", "0", "3"]).description("theirs")).await.unwrap();
+    there.save(request(["4", "0", "3"])).await.unwrap();
+    let ((mine, my_version), (theirs, their_version)) = (current(&here).await, current(&there).await);
+    exchange(&other, &site).await;
+    exchange(&site, &other).await;
+
+    let merged = here.merge_version(merge(), their_version.clone()).await.unwrap();
+    let again = there.merge_version(merge().message("not mine"), my_version.clone()).await.unwrap();
+    assert_eq!(merged.record, again.record);
+    let record = merged.record;
+    assert_eq!((record.generation, record.depth), (5, 5));
+    assert_eq!(record.parents, [their_version.clone(), my_version.clone()], "the higher generation first");
+    assert_eq!(
+        (&record.operation, record.author.as_str(), &record.message),
+        (&Operation::MERGE, "merge", &None)
+    );
+    assert_eq!(record.modified, mine.modified.max(theirs.modified));
+    assert_eq!((record.name.text(), record.description.text()), (Some("given"), Some("theirs")));
+    let key = format!("versions/a/000000000005-{}", record.version_id);
+    let bytes = site.get(&key).await.unwrap();
+    assert_eq!(Some(&bytes), other.get(&key).await.as_ref());
+    let content = here.load(&id("a")).await.unwrap().content;
+    let json = |text: &[u8]| serde_json::from_slice::<Value>(text).unwrap();
+    assert_eq!(json(&content), json(text(["4", "2", "3"]).as_bytes()));
+
+    // The id follows from the record: a time, and 80 bits of its hash with a zero id.
+    let parts = VersionParts::of(&bytes).unwrap();
+    let line = String::from_utf8(parts.record).unwrap();
+    let zero = line.replacen(record.version_id.as_str(), &"0".repeat(26), 1);
+    let digits = ContentHash::of(zero.as_bytes()).to_string().split_off(7);
+    let value = |text: &str| {
+        text.bytes().fold(0_u128, |value, digit| {
+            value * 32
+                + b"0123456789abcdefghjkmnpqrstvwxyz".iter().position(|it| *it == digit).unwrap() as u128
+        })
+    };
+    let (time, bits) = record.version_id.as_str().split_at(10);
+    assert_eq!(value(time), record.modified.timestamp_millis() as u128);
+    assert_eq!(value(bits), u128::from_str_radix(digits.split_at(20).0, 16).unwrap());
+
+    // Nothing is left to merge, whichever way it is asked for.
+    for (store, with) in [(&here, &their_version), (&there, &my_version), (&here, &record.parents[1])] {
+        let unchanged = store.merge_version(merge(), with.clone()).await.unwrap();
+        assert!(unchanged.unchanged && unchanged.record == record);
+    }
+    // Each store goes on, and either is sound. Ancestors on both sides are found.
+    for (store, name) in [(&here, "here"), (&there, "there")] {
+        store.save(request(["5", "2", "3"])).await.unwrap();
+        assert_eq!(store.load_generation(&id("a"), 1).await.unwrap().content, text(["0", "0", "0"]));
+        let report = store.verify().await.unwrap();
+        assert!(report.is_sound(), "{name}: {:?}", notices(&report));
+    }
+}
+
+async fn merge_of_a_deletion_follows_the_rules_of_content(site: Site) {
+    let (here, other, there) = parted(&site).await;
+    there.delete(ChangeRequest::new(id("a"), Expect::Any)).await.unwrap();
+    let deletion = current(&there).await.1;
+    exchange(&other, &site).await;
+    // Nothing was changed here, so there is nothing to merge: the deletion was built on this version.
+    let ahead = conflict(here.merge_version(merge(), deletion.clone()).await);
+    assert!(matches!(&ahead, Conflict::Unresolved { obstacle: Obstacle::Ahead { .. }, .. }), "{ahead}");
+    // A change and a deletion need a person.
+    here.save(request(["1", "2", "0"])).await.unwrap();
+    let refused = conflict(here.merge_version(merge(), deletion.clone()).await);
+    assert!(matches!(&refused, Conflict::Unresolved { obstacle: Obstacle::Deletion, .. }), "{refused}");
+    // Back to what it was: the deletion counts.
+    here.save(request(["1", "0", "0"])).await.unwrap();
+    let merged = here.merge_version(merge(), deletion).await.unwrap().record;
+    assert_eq!((merged.deleted, merged.hash, merged.parents.len()), (true, None, 2));
+    assert_eq!(here.load(&id("a")).await.unwrap_err().kind(), ErrorKind::NotFound);
+    here.undelete(ChangeRequest::new(id("a"), Expect::Any)).await.unwrap();
+    assert_eq!(here.load(&id("a")).await.unwrap().content, text(["1", "0", "0"]));
+    assert!(here.verify().await.unwrap().is_sound());
+}
+
+async fn what_needs_a_person_is_refused(site: Site) {
+    let (here, other, there) = parted(&site).await;
+    here.save(request(["2", "0", "0"])).await.unwrap();
+    there.save(request(["3", "0", "0"])).await.unwrap();
+    let theirs = current(&there).await.1;
+    exchange(&other, &site).await;
+    let before = site.dump().await;
+    let refused = conflict(here.merge_version(merge(), theirs.clone()).await);
+    assert!(refused.to_string().contains("both sides changed nodes"), "{refused}");
+    let expect = ChangeRequest::new(id("a"), Expect::Generation(2));
+    assert!(matches!(
+        conflict(here.merge_version(expect, theirs.clone()).await),
+        Conflict::Unresolved { .. }
+    ));
+    let unknown = here.merge_version(ChangeRequest::new(id("b"), Expect::Any), theirs.clone()).await;
+    assert_eq!(unknown.unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(site.dump().await, before);
+    // A version that is not there.
+    let key = format!("versions/a/{:012}-{}", theirs.generation, theirs.version_id);
+    site.remove(&key).await;
+    let missing = site.other_store(9).await.merge_version(merge(), theirs).await.unwrap_err();
+    assert!(missing.to_string().starts_with(&key), "{missing}");
+}
+
+async fn version_with_other_bytes_under_a_derived_id_is_damage(site: Site) {
+    let (here, other, there) = parted(&site).await;
+    here.save(request(["1", "2", "0"])).await.unwrap();
+    there.save(request(["1", "0", "3"])).await.unwrap();
+    let (mine, theirs) = (current(&here).await.1, current(&there).await.1);
+    exchange(&site, &other).await;
+    exchange(&other, &site).await;
+    let merged = there.merge_version(merge(), mine).await.unwrap().record;
+    let key = format!("versions/a/{:012}-{}", merged.generation, merged.version_id);
+    let whole = other.get(&key).await.unwrap();
+    site.put_raw(&key, whole.slice(..whole.len() - 1)).await;
+    let refused = here.merge_version(merge(), theirs.clone()).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Corrupt, "{refused}");
+    assert!(refused.to_string().starts_with(&key), "{refused}");
+    assert_eq!(current(&here).await.0.generation, 3, "nothing was changed");
+    // The same bytes are no obstacle.
+    site.put_raw(&key, whole).await;
+    assert_eq!(here.merge_version(merge(), theirs).await.unwrap().record, merged);
+    assert!(here.verify().await.unwrap().is_sound());
+}
