@@ -266,8 +266,7 @@ mod tests {
         let version_id = VersionId::parse("0".repeat(26)).unwrap();
         let (attempt, generation) = (VersionId::parse("1".repeat(26)).unwrap(), MAX_GENERATION);
         let record = pending(&id, (generation, &version_id), &attempt, 9);
-        let change =
-            PendingName::Change { id: id.clone(), generation, version_id, attempt, versions: 9 };
+        let change = PendingName::Change { id: id.clone(), generation, version_id, attempt, versions: 9 };
         assert_eq!(parse_pending(&record), Some(change));
         let object = version(&id, 7, &version_id);
         assert_eq!(parse_version(&id, &object), Some((7, version_id)));

@@ -3,15 +3,16 @@
 //! All formats are final: a later program reads what this one wrote, and this program refuses what a later
 //! one wrote, by the `format` that every stored JSON document has.
 //!
-//! Unknown fields survive a rewrite in objects that are rewritten as a register: config, head, lease, index
-//! root. The record of a version is written once. The short forms that are repeated elsewhere (names of
-//! versions, index entries, names of parts) are closed: a program that extends one of them adds a feature
-//! that writers must know. The media type of a content is open: an unknown one is kept as it is, and only
-//! that content is refused.
+//! `docs/format.md` describes every object byte by byte.
 //!
-//! Heads, the lines of versions and the index root end with a checksum of themselves (`seal.rs`), and
+//! Unknown fields survive a rewrite in objects that are rewritten: config, head, lease, references, envelope,
+//! index root. The record of a version is written once. The lines of index parts are closed: a program that
+//! extends one of them adds a feature that writers must know. The media type of a content is open: an unknown
+//! one is kept as it is, and only that content is refused.
+//!
+//! Heads, the envelopes of versions and the index root end with a checksum of themselves (`seal.rs`), and
 //! config.json has a checksum of the fields that define the store (`config.rs`), so every reader detects a
-//! flipped bit. Index parts are named by their hash.
+//! flipped bit. Records and index parts are named by their hash.
 //!
 //! ```text
 //! config.json                                    format, store id, required features, settings
@@ -27,7 +28,7 @@
 //! workflows/<id>/workflow.json                   current content, byte for byte
 //! workflows/<id>/workflow.lock                   mirror of the lease
 //! workflows/<id>/workflow.lock.<sha256>.odd      a foreign file found in the mirror's place; its author may inspect and delete it
-//! versions/<id>/<generation>-<version_id>        a version's record in one line, then its content
+//! versions/<id>/<generation>-<version_id>        a version: its envelope, its record, its content
 //! ```
 
 mod codec;

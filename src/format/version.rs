@@ -420,6 +420,30 @@ pub(crate) mod tests {
         assert!(decode(b"").is_err());
     }
 
+    /// The worked example of the page is what this program writes.
+    #[test]
+    fn page_of_the_format_has_this_object() {
+        let content = br#"{"nodes":[]}"#;
+        let time = DateTime::from_timestamp(1_705_314_600, 0).unwrap();
+        let greet = VersionRecord {
+            id: WorkflowId::parse("greet").unwrap(),
+            version_id: VersionId::parse("01hm6aqh20fqaswn6q70mqyxxe").unwrap(),
+            name: Sourced::Given(Some("Greeting".to_owned())),
+            tags: Sourced::Derived(Vec::new()),
+            nodes: Vec::new(),
+            created: time,
+            modified: time,
+            author: "ada@laptop".to_owned(),
+            ..record(1, content)
+        };
+        let (object, _) = greet.encode(content).unwrap();
+        let page = include_str!("../../docs/format.md");
+        let example =
+            page.split("```text\n").find(|block| block.starts_with("{\"format\":\"pflow-version/1\""));
+        let example = example.and_then(|block| block.split("\n```").next()).unwrap_or_default();
+        assert_eq!(example, String::from_utf8(object.to_vec()).unwrap());
+    }
+
     #[test]
     fn unknown_fields_of_references_are_kept_and_do_not_count() {
         let mut value =
