@@ -74,6 +74,7 @@ pub use lockfile::Lockfile;
 pub use media_type::StoredMediaType;
 pub(crate) use sourced::{FieldChange, FieldChanges};
 pub use sourced::{Sourced, SourcedFields};
+pub(crate) use version::StoredRecord;
 pub use version::{BodyHash, Operation, StoredVersion, VersionRecord, VersionRef};
 pub(crate) use version_id::generation;
 pub use version_id::{InvalidVersionId, MAX_GENERATION, VersionId};

@@ -171,6 +171,51 @@ pub struct StoredVersion {
     pub place: ContentPlace,
 }
 
+/// A version object as far as its record.
+#[derive(Debug)]
+pub(crate) struct StoredRecord {
+    pub(crate) record: VersionRecord,
+    pub(crate) record_hash: ContentHash,
+    place: ContentPlace,
+    /// The length of envelope and record.
+    end: usize,
+}
+
+impl StoredRecord {
+    /// Decodes envelope and record from the first bytes of an object that has `size` bytes, and checks that the
+    /// object is as long as they say; none if these bytes end within the record.
+    pub(crate) fn decode(id: &WorkflowId, bytes: &[u8], size: u64) -> Result<Option<Self>, FormatError> {
+        let (envelope, rest) = Envelope::decode(bytes)?;
+        let length = usize::try_from(envelope.record_bytes).unwrap_or(usize::MAX);
+        if length > MAX_RECORD_BYTES {
+            return Err(Self::cut());
+        }
+        if rest.len() <= length && (bytes.len() as u64) < size {
+            return Ok(None);
+        }
+        let line = rest.get(..length).filter(|_| rest.get(length) == Some(&b'\n')).ok_or_else(Self::cut)?;
+        let record_hash = ContentHash::of(line);
+        if record_hash != envelope.record_hash {
+            return Err(FormatError::Checksum);
+        }
+        let record: VersionRecord = parse(Kind::VERSION, line)?;
+        if record.id != *id {
+            return Err(FormatError::Contradiction(format!("it is a version of {}", record.id)));
+        }
+        envelope.check(&record)?;
+        let end = bytes.len() - rest.len() + length + 1;
+        let inline = if envelope.place == ContentPlace::Inline { record.size } else { 0 };
+        if (end as u64).checked_add(inline) != Some(size) {
+            return Err(Self::cut());
+        }
+        Ok(Some(Self { record, record_hash, place: envelope.place, end }))
+    }
+
+    fn cut() -> FormatError {
+        FormatError::Contradiction("it is not as long as it was written".to_owned())
+    }
+}
+
 /// The maximum length of a record, in bytes.
 pub(crate) const MAX_RECORD_BYTES: usize = 16 * 1024;
 
@@ -257,36 +302,16 @@ impl VersionRecord {
 impl StoredVersion {
     /// Decodes a version object, and checks its record and its content against their hashes.
     pub(crate) fn decode(id: &WorkflowId, bytes: &Bytes) -> Result<Self, FormatError> {
-        let cut = |what: &str| FormatError::Contradiction(format!("{what} is not as long as it was written"));
-        let (envelope, rest) = Envelope::decode(bytes)?;
-        let length = usize::try_from(envelope.record_bytes).unwrap_or(usize::MAX);
-        if length > MAX_RECORD_BYTES {
-            return Err(cut("its record"));
-        }
-        let line = rest.get(..length).filter(|_| rest.get(length) == Some(&b'\n'));
-        let line = line.ok_or_else(|| cut("its record"))?;
-        let record_hash = ContentHash::of(line);
-        if record_hash != envelope.record_hash {
-            return Err(FormatError::Checksum);
-        }
-        let record: VersionRecord = parse(Kind::VERSION, line)?;
-        if record.id != *id {
-            return Err(FormatError::Contradiction(format!("it is a version of {}", record.id)));
-        }
-        let content = rest.get(length + 1..).unwrap_or_default();
-        envelope.check(&record)?;
-        let inline = if envelope.place == ContentPlace::Inline { record.size } else { 0 };
-        if content.len() as u64 != inline {
-            return Err(cut("its content"));
-        }
-        let content = match envelope.place {
-            ContentPlace::Inline => Some(bytes.slice(bytes.len() - content.len()..)),
+        let StoredRecord { record, record_hash, place, end } =
+            StoredRecord::decode(id, bytes, bytes.len() as u64)?.ok_or_else(StoredRecord::cut)?;
+        let content = match place {
+            ContentPlace::Inline => Some(bytes.slice(end.min(bytes.len())..)),
             ContentPlace::None | ContentPlace::External { .. } | ContentPlace::Pruned { .. } => None,
         };
         if let Some(content) = &content {
             record.check_content(content)?;
         }
-        Ok(Self { record, record_hash, content, place: envelope.place })
+        Ok(Self { record, record_hash, content, place })
     }
 
     /// The reference by which the records of the same workflow name this version.
@@ -407,6 +432,27 @@ pub(crate) mod tests {
             let mixed = [&bytes[..from], &other[from..to], &bytes[to..]].concat();
             let is_whole = mixed == bytes[..] || mixed == other[..];
             assert_eq!(decode(&mixed).is_ok(), is_whole, "{from}..{to}");
+        }
+    }
+
+    #[test]
+    fn record_is_read_from_the_first_bytes() {
+        let content = b"{\n}\n".repeat(100);
+        let (bytes, hash) = record(3, &content).encode(&content).unwrap();
+        let whole = bytes.len() - content.len();
+        let size = bytes.len() as u64;
+        let read = |prefix: usize, size| StoredRecord::decode(&id(), &bytes[..prefix], size);
+        for prefix in whole..=bytes.len() {
+            let read = read(prefix, size).unwrap().unwrap();
+            assert_eq!((read.record_hash, read.record), (hash, record(3, &content)));
+        }
+        let envelope = bytes.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+        for prefix in envelope..whole {
+            assert!(read(prefix, size).unwrap().is_none(), "{prefix}");
+        }
+        assert!(read(envelope - 1, size).is_err());
+        for other in [size - 1, size + 1] {
+            assert!(read(whole, other).is_err(), "the object has another length");
         }
     }
 

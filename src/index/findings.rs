@@ -204,7 +204,7 @@ impl Index {
         let read = async {
             match walk {
                 Some(walk) => drop(walk.go(&self.objects).await?),
-                None => match self.objects.unvouched_version(id, name).await? {
+                None => match self.objects.unvouched_record(id, name).await? {
                     Some(version) => *walk = Some(self.objects.walk(id, &version.record)),
                     None => return Ok(None),
                 },

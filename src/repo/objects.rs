@@ -6,12 +6,15 @@ use pflow_backend::{Batch, Commit, Environment, Key, Object, Prefix, StorageBack
 
 use super::{StoredHead, Traits, VersionName, heads::KnownHeads, records::KnownRecords};
 use crate::format::{
-    ContentPlace, FormatError, Head, StoredVersion, VersionId, VersionRecord, VersionRef, WorkflowId, keys,
+    ContentPlace, FormatError, Head, StoredRecord, StoredVersion, VersionId, VersionRecord, VersionRef,
+    WorkflowId, keys,
 };
 use crate::{Error, Result, document::ContentHash};
 
 /// How many objects are read at the same time.
 const READ_AHEAD: usize = 32;
+/// How many bytes of a version are read for its record. Most records with their envelope have some 1,200.
+const RECORD_AHEAD: u64 = 4096;
 
 /// The backend and the environment, with typed reads of the stored objects.
 #[derive(Clone)]
@@ -88,7 +91,7 @@ impl Objects {
     pub(crate) async fn fetch_records(&self, names: Vec<(WorkflowId, VersionName)>) -> Result<()> {
         let unknown = names.into_iter().filter(|(_, (_, version_id))| !self.records.has(version_id));
         let mut reads = stream::iter(unknown)
-            .map(|(id, name)| async move { self.unvouched_version(&id, &name).await })
+            .map(|(id, name)| async move { self.unvouched_record(&id, &name).await })
             .buffer_unordered(READ_AHEAD);
         while let Some(read) = reads.next().await {
             match read {
@@ -109,7 +112,7 @@ impl Objects {
         if let Some(record) = self.records.get(named) {
             return Ok(record);
         }
-        let record = Arc::new(self.vouched_version(id, named).await?.record);
+        let record = Arc::new(self.vouched_record(id, named).await?);
         self.records.keep(Arc::clone(&record), named.record_hash);
         Ok(record)
     }
@@ -180,16 +183,18 @@ impl Objects {
     /// The same without a content that is in an object of its own.
     async fn vouched_version(&self, id: &WorkflowId, named: &VersionRef) -> Result<StoredVersion> {
         let key = keys::version(id, named.generation, &named.version_id);
-        let object = self.get(&key).await?.ok_or_else(|| corrupt(&key, "it is missing".to_owned()))?;
+        let object = self.get(&key).await?.ok_or_else(|| missing(&key))?;
         let version = StoredVersion::decode(id, &object.bytes).map_err(|source| unreadable(&key, source))?;
-        let (generation, version_id) = (version.record.generation, &version.record.version_id);
-        if (generation, version_id) != (named.generation, &named.version_id) {
-            return Err(corrupt(&key, format!("it says that it is generation {generation} ({version_id})")));
-        }
-        if version.record_hash != named.record_hash {
-            return Err(corrupt(&key, format!("its record has not the hash {}", named.record_hash)));
-        }
+        check_name(&key, (&version.record, version.record_hash), named)?;
         Ok(version)
+    }
+
+    /// The same without the content.
+    async fn vouched_record(&self, id: &WorkflowId, named: &VersionRef) -> Result<VersionRecord> {
+        let key = keys::version(id, named.generation, &named.version_id);
+        let stored = self.stored_record(id, &key).await?.ok_or_else(|| missing(&key))?;
+        check_name(&key, (&stored.record, stored.record_hash), named)?;
+        Ok(stored.record)
     }
 
     /// Returns a version that only its key names; none if there is no such object. No hash covers its record,
@@ -202,11 +207,36 @@ impl Objects {
         let key = keys::version(id, name.0, &name.1);
         let Some(object) = self.get(&key).await? else { return Ok(None) };
         let version = StoredVersion::decode(id, &object.bytes).map_err(|source| unreadable(&key, source))?;
-        let says = (version.record.generation, version.record.version_id);
-        if says != *name {
-            return Err(corrupt(&key, format!("it says that it is generation {} ({})", says.0, says.1)));
-        }
+        check_key(&key, &version.record, name)?;
         Ok(Some(version))
+    }
+
+    /// The same without the content.
+    pub(crate) async fn unvouched_record(
+        &self,
+        id: &WorkflowId,
+        name: &VersionName,
+    ) -> Result<Option<StoredRecord>> {
+        let key = keys::version(id, name.0, &name.1);
+        let Some(stored) = self.stored_record(id, &key).await? else { return Ok(None) };
+        check_key(&key, &stored.record, name)?;
+        Ok(Some(stored))
+    }
+
+    /// Reads the record in a version object; none if there is no such object. A backend that reads ranges is
+    /// asked for the first bytes alone: nearly every record ends there, and a longer one is read as a whole.
+    async fn stored_record(&self, id: &WorkflowId, key: &Key) -> Result<Option<StoredRecord>> {
+        if self.traits.ranged_reads {
+            let excerpt = self.backend.get_range(key, 0..RECORD_AHEAD).await.map_err(Error::Storage)?;
+            let Some(excerpt) = excerpt else { return Ok(None) };
+            let decoded = StoredRecord::decode(id, &excerpt.bytes, excerpt.size);
+            if let Some(stored) = decoded.map_err(|source| unreadable(key, source))? {
+                return Ok(Some(stored));
+            }
+        }
+        let Some(object) = self.get(key).await? else { return Ok(None) };
+        let decoded = StoredRecord::decode(id, &object.bytes, object.bytes.len() as u64);
+        decoded.map_err(|source| unreadable(key, source))
     }
 
     /// Returns the version of that generation among the first parents of `head`; none if there is none. It
@@ -311,6 +341,32 @@ impl Walk {
 
 pub(crate) fn unreadable(key: &Key, source: FormatError) -> Error {
     Error::Format { key: key.to_string(), source }
+}
+
+fn missing(key: &Key) -> Error {
+    corrupt(key, "it is missing".to_owned())
+}
+
+/// Checks that a record is the one that its key names.
+fn check_key(key: &Key, record: &VersionRecord, name: &VersionName) -> Result<()> {
+    let VersionRecord { generation, version_id, .. } = record;
+    if (*generation, *version_id) == *name {
+        return Ok(());
+    }
+    Err(corrupt(key, format!("it says that it is generation {generation} ({version_id})")))
+}
+
+/// Checks that a version is the one that is named, whose key this is.
+fn check_name(
+    key: &Key,
+    (record, record_hash): (&VersionRecord, ContentHash),
+    named: &VersionRef,
+) -> Result<()> {
+    check_key(key, record, &(named.generation, named.version_id))?;
+    if record_hash != named.record_hash {
+        return Err(corrupt(key, format!("its record has not the hash {}", named.record_hash)));
+    }
+    Ok(())
 }
 
 pub(crate) fn corrupt(key: &Key, reason: String) -> Error {

@@ -11,6 +11,8 @@ pub(crate) struct Traits {
     pub(crate) atomic_batch: bool,
     /// A delete may carry a condition.
     pub(crate) conditional_delete: bool,
+    /// A part of an object is read without the rest.
+    pub(crate) ranged_reads: bool,
     /// A put of an immutable object that is there with the same bytes succeeds.
     pub(crate) immutable_puts: bool,
     /// After a failed sync a read may return what a loss of power takes away again. So no look at the storage
@@ -23,13 +25,20 @@ pub(crate) struct Traits {
 impl From<Capabilities> for Traits {
     fn from(capabilities: Capabilities) -> Self {
         let Capabilities {
-            plain_files, atomic_batch, conditional_delete, durability, immutable_puts, ..
+            plain_files,
+            atomic_batch,
+            conditional_delete,
+            durability,
+            immutable_puts,
+            ranged_reads,
+            ..
         } = capabilities;
         Self {
             plain_files,
             atomic_batch,
             conditional_delete,
             immutable_puts,
+            ranged_reads,
             loses_power: durability == Durability::Power,
             is_remote: durability == Durability::Service,
         }

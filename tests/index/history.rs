@@ -52,3 +52,25 @@ async fn fold_reads_each_version_once_and_those_of_the_head_never() {
         assert_eq!((folded, reads), (0, 38), "{kind:?}");
     }
 }
+
+/// A record is read without its content, however long that is, if the storage can.
+#[tokio::test]
+async fn records_are_read_without_their_contents() {
+    for kind in [Kind::Memory, Kind::Disk, Kind::Bucket] {
+        let site = Site::new(kind).await;
+        let store = site.store().await;
+        let long = "x".repeat(100_000);
+        for n in 0..20 {
+            store.save(save("a", &format!("{n}{long}"), Expect::Any)).await.unwrap();
+        }
+        store.close().await.unwrap();
+        let probe = Probe::new(site.raw.clone());
+        let other = site.on(Arc::new(probe.clone())).open().await.unwrap();
+        probe.take();
+        other.reindex().await.unwrap();
+        let log = probe.take();
+        assert_eq!(log.ranges.len(), 19, "{kind:?}: the records below the head");
+        assert!(log.range_bytes <= 19 * 4096, "{kind:?}: {}", log.range_bytes);
+        assert_eq!(log.gets.iter().filter(|key| key.starts_with("versions/")).count(), 19, "{kind:?}");
+    }
+}

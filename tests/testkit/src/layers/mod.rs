@@ -185,7 +185,7 @@ mod tests {
             range(&probe, 1..3).await;
             range(&probe, 4..9).await;
             let log = probe.take();
-            assert_eq!((log.ranges.len(), log.range_bytes, log.calls()), (2, 3, (0, 0, 0)));
+            assert_eq!((log.ranges.len(), log.range_bytes, log.calls()), (2, 3, (2, 0, 0)));
             assert_eq!(probe.take(), Log::default());
         });
     }

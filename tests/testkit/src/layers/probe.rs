@@ -41,8 +41,9 @@ type Hook = Box<dyn FnOnce() -> BoxFuture<'static, ()> + Send>;
 /// The requests to a storage, in order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Log {
+    /// The keys of reads, of whole objects and of ranges.
     pub gets: Vec<String>,
-    /// The keys of reads of ranges.
+    /// The keys of those that were reads of ranges.
     pub ranges: Vec<String>,
     /// How many bytes the answers to reads of ranges had.
     pub range_bytes: usize,
@@ -238,7 +239,10 @@ impl Layer for Probe {
     }
 
     async fn get_range(&self, key: &Key, range: Range<u64>) -> Result<Option<Excerpt>> {
-        self.record(|log| log.ranges.push(key.to_string()));
+        self.record(|log| {
+            log.gets.push(key.to_string());
+            log.ranges.push(key.to_string());
+        });
         self.due().await;
         let answer = self.inner.get_range(key, range).await?;
         let bytes = answer.as_ref().map_or(0, |found| found.bytes.len());
