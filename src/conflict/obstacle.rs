@@ -16,8 +16,9 @@ pub enum Obstacle {
     /// Theirs is a deletion of the workflow, and ours differs from what they deleted.
     #[error("it cannot be merged with a deletion")]
     Deletion,
-    /// The version that ours was built on is no longer kept.
-    #[error("it cannot be merged: {}, which it was built on, is not there any more", .version.in_words())]
+    /// The version that ours was built on is no longer kept; or the expectation names a generation that several
+    /// ancestors have.
+    #[error("it cannot be merged: {}, which it was built on, is not there any more or is one of several", .version.in_words())]
     BaseMissing {
         /// That version.
         version: ExpectedVersion,

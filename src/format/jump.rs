@@ -51,6 +51,8 @@ impl Eq for Jump {}
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ChainPlace {
     pub(crate) depth: u64,
+    /// [`VersionRecord::merges`](super::VersionRecord::merges).
+    pub(crate) merges: u64,
     /// The jump of the version, the jump of that one, and so on.
     pub(crate) jumps: Vec<Jump>,
 }
@@ -72,9 +74,16 @@ impl Jump {
 }
 
 impl ChainPlace {
+    /// The same place for a version that has a second parent.
+    pub(crate) fn merging(self) -> Self {
+        Self { merges: self.merges.saturating_add(1), ..self }
+    }
+
     /// The place of the version that follows the one that was current `before`.
     pub(crate) fn above(before: Option<&Current>) -> Self {
-        let Some(parent) = before.map(Jump::to) else { return Self { depth: 1, jumps: Vec::new() } };
+        let Some(parent) = before.map(Jump::to) else {
+            return Self { depth: 1, merges: 0, jumps: Vec::new() };
+        };
         let depth = parent.depth.saturating_add(1);
         let mut jumps: Vec<Jump> = before.into_iter().flat_map(Current::chain).cloned().collect();
         match jumps.as_slice() {
@@ -85,7 +94,7 @@ impl ChainPlace {
             }
             _ => jumps.insert(0, parent),
         }
-        Self { depth, jumps }
+        Self { depth, merges: before.map_or(0, |before| before.record.merges), jumps }
     }
 }
 

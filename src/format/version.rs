@@ -31,6 +31,10 @@ pub struct VersionRecord {
     pub parents: Vec<VersionRef>,
     /// The number of versions along the first parents of the same workflow, this one included.
     pub depth: u64,
+    /// The number of versions with two parents among them. Where two versions of one chain have the same
+    /// number, no other branch came in between.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub merges: u64,
     /// An ancestor along the first parents, further back than the parent; see [`Jump`]. None for the first
     /// version.
     pub jump: Option<Jump>,
@@ -96,6 +100,10 @@ impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.0)
     }
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// The hash of the part of a content that people wrote, without the parts that programs change by themselves.
@@ -233,7 +241,7 @@ impl VersionRecord {
 
     /// The same version at this place of its chain.
     pub(crate) fn placed(self, place: &ChainPlace) -> Self {
-        Self { depth: place.depth, jump: place.jumps.first().cloned(), ..self }
+        Self { depth: place.depth, merges: place.merges, jump: place.jumps.first().cloned(), ..self }
     }
 
     /// The same version with the id that follows from everything else in it; its present id does not count.
@@ -344,6 +352,7 @@ pub(crate) mod tests {
             operation: Operation::SAVE,
             parents: Vec::new(),
             depth: generation,
+            merges: 0,
             jump: None,
             hash: Some(ContentHash::of(content)),
             size: content.len() as u64,

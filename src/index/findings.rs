@@ -146,9 +146,12 @@ impl Index {
             let is_named = |stored: &Arc<StoredHead>| {
                 stored.head.generation() >= named.max(indexed)
                     && stored.head.current.as_ref().is_some_and(|current| {
-                        let (generation, version_id) =
-                            (current.record.generation, &current.record.version_id);
-                        records.iter().any(|it| it.generation == generation && it.version_id == *version_id)
+                        // Others may have written the same derived version.
+                        let is_own = |it: &PendingChange| {
+                            !current.record.is_derived() || it.attempt.as_str() == stored.head.nonce
+                        };
+                        let name = (current.record.generation, current.record.version_id);
+                        records.iter().any(|it| (it.generation, it.version_id) == name && is_own(it))
                     })
             };
             match self.objects.known_head(id).filter(is_named) {

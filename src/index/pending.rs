@@ -24,6 +24,8 @@ pub(super) struct PendingChange {
     pub(super) id: WorkflowId,
     pub(super) generation: u64,
     pub(super) version_id: VersionId,
+    /// The nonce of the head that the commit swaps in.
+    pub(super) attempt: VersionId,
     /// How many versions the commit wrote, that one included.
     pub(super) versions: u8,
 }
@@ -48,8 +50,8 @@ impl Pending {
             }
             let key = listed.key;
             match keys::parse_pending(&key) {
-                Some(PendingName::Change { id, generation, version_id, versions, .. }) => {
-                    found.changes.push(PendingChange { key, id, generation, version_id, versions });
+                Some(PendingName::Change { id, generation, version_id, attempt, versions }) => {
+                    found.changes.push(PendingChange { key, id, generation, version_id, attempt, versions });
                 }
                 Some(PendingName::Operation { id, operation_id }) => {
                     found.operations.push(PendingOperation { key, id, operation_id });

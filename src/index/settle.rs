@@ -8,9 +8,9 @@ use super::{
 };
 use crate::{
     Result,
-    format::WorkflowId,
+    format::{VersionRecord, WorkflowId},
     register::{Around, EncodedHead, swap_head},
-    repo::{StoredHead, VersionStatus},
+    repo::{Candidate, StoredHead, VersionStatus},
 };
 
 /// How many workflows are settled concurrently.
@@ -90,21 +90,29 @@ impl Index {
     }
 }
 
-/// Returns the versions of the commit behind `record` that are unconfirmed, as far as they are there.
+/// Returns the versions of the commit behind `record` that are unconfirmed, as far as they are there. Where its
+/// highest version was never written, these are all that may be of the same commit.
 fn unconfirmed(ancestry: &Ancestry, record: &PendingChange) -> Vec<Unconfirmed> {
-    let mut lines = Vec::new();
-    let mut next = Some((record.generation, record.version_id));
-    for _ in 0..record.versions {
-        let Some(name) = next.take() else { break };
-        let candidate = ancestry.candidates.iter().find(|candidate| candidate.name == name);
-        let is_unconfirmed = ancestry.statuses.get(&name) == Some(&VersionStatus::Unconfirmed);
-        let version = candidate.and_then(|candidate| candidate.version.as_ref()).filter(|_| is_unconfirmed);
-        // A derived version can still become current, by any writer that derives it.
-        if let Some((version, record_hash)) = version.filter(|(version, _)| !version.is_derived()) {
-            let named = NamedVersion::of(version, *record_hash);
-            lines.push(Unconfirmed { id: record.id.clone(), version: named });
-            next = version.replaced().map(|parent| (parent.generation, parent.version_id));
-        }
-    }
-    lines
+    let tip = (record.generation, record.version_id);
+    let below = (1..record.versions).map(u64::from).filter_map(|n| record.generation.checked_sub(n));
+    let below: Vec<u64> = below.collect();
+    let of_tip = ancestry.candidates.iter().find(|candidate| candidate.name == tip);
+    let parent = of_tip.and_then(Candidate::record).and_then(VersionRecord::replaced);
+    let is_of_commit = |candidate: &&Candidate| {
+        let (generation, version_id) = candidate.name;
+        let is_below = || below.contains(&generation) && parent.is_none_or(|it| it.version_id == version_id);
+        candidate.name == tip || is_below()
+    };
+    let is_unconfirmed =
+        |it: &&Candidate| ancestry.statuses.get(&it.name) == Some(&VersionStatus::Unconfirmed);
+    let of_commit = ancestry.candidates.iter().filter(is_of_commit).filter(is_unconfirmed);
+    let versions = of_commit.filter_map(|candidate| candidate.version.as_ref());
+    // A derived version can still become current, by any writer that derives it.
+    let versions = versions.filter(|(version, _)| !version.is_derived());
+    versions
+        .map(|(version, record_hash)| Unconfirmed {
+            id: record.id.clone(),
+            version: NamedVersion::of(version, *record_hash),
+        })
+        .collect()
 }

@@ -92,6 +92,7 @@ impl Heads {
             operation: Operation::SAVE,
             parents: Vec::new(),
             depth: generation,
+            merges: 0,
             jump: None,
             hash: Some(hash),
             size: 0,

@@ -6,8 +6,8 @@ use pflow_backend::{Batch, Commit, Environment, Key, Object, Prefix, StorageBack
 
 use super::{StoredHead, Traits, VersionName, heads::KnownHeads, records::KnownRecords};
 use crate::format::{
-    ContentPlace, FormatError, Head, StoredRecord, StoredVersion, VersionId, VersionRecord, VersionRef,
-    WorkflowId, keys,
+    ContentPlace, Current, FormatError, Head, StoredRecord, StoredVersion, VersionId, VersionRecord,
+    VersionRef, WorkflowId, keys,
 };
 use crate::{Error, Result, document::ContentHash};
 
@@ -257,23 +257,65 @@ impl Objects {
         Ok(None)
     }
 
-    /// Returns the version of that id among the first parents of `head`; none if there is none. It reads the
-    /// records down to it, those of which this process does not know.
+    /// Returns the version of that generation among all ancestors of `head`; none if there is none, and if there
+    /// are several, as after a merge of two branches. It reads the records between only where a merge came in
+    /// between.
+    pub(crate) async fn only_generation(
+        &self,
+        head: &Head,
+        generation: u64,
+    ) -> Result<Option<StoredVersion>> {
+        let first = self.generation(head, generation).await?;
+        let merges = head.current.as_ref().map_or(0, |current| current.record.merges);
+        if merges == 0 || first.as_ref().is_some_and(|first| first.record.merges == merges) {
+            return Ok(first);
+        }
+        let mut found: Vec<VersionRef> = Vec::new();
+        self.ancestors(head, generation, |named| {
+            if named.generation == generation {
+                found.push(named.clone());
+            }
+            false
+        })
+        .await?;
+        match found.as_slice() {
+            [only] => self.named_version(&head.id, only).await.map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// Returns the version of that id among all ancestors of `head`; none if there is none. It reads the records
+    /// down to it, those of which this process does not know.
     pub(crate) async fn version_of_id(
         &self,
         head: &Head,
         version_id: &VersionId,
     ) -> Result<Option<StoredVersion>> {
-        let Some(current) = &head.current else { return Ok(None) };
-        let mut named = Some(current.reference());
-        let mut walk = self.walk(&head.id, &current.record);
-        while let Some(at) = named {
-            if at.version_id == *version_id {
-                return self.named_version(&head.id, &at).await.map(Some);
+        match self.ancestors(head, 1, |named| named.version_id == *version_id).await? {
+            Some(named) => self.named_version(&head.id, &named).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Visits the current version and its ancestors along all parents, from the highest generation down to
+    /// `lowest`, each once, until `is_sought` says so. Returns the one that was sought.
+    async fn ancestors(
+        &self,
+        head: &Head,
+        lowest: u64,
+        mut is_sought: impl FnMut(&VersionRef) -> bool,
+    ) -> Result<Option<VersionRef>> {
+        let mut open = BTreeMap::new();
+        let name = |named: &VersionRef| (named.generation, named.version_id);
+        open.extend(head.current.iter().map(Current::reference).map(|named| (name(&named), named)));
+        while let Some((_, named)) = open.pop_last() {
+            if is_sought(&named) {
+                return Ok(Some(named));
             }
-            named = walk.next().cloned();
-            if named.as_ref().is_some_and(|next| next.version_id != *version_id) {
-                named = walk.go(self).await?.map(|(named, _)| named);
+            if named.generation > lowest {
+                let record = self.record(&head.id, &named).await?;
+                let parents = record.older_parents().filter(|parent| parent.generation >= lowest);
+                open.extend(parents.map(|parent| (name(parent), parent.clone())));
             }
         }
         Ok(None)

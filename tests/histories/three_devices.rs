@@ -274,7 +274,12 @@ async fn history(bucket: &MemoryBackend, name: &str) -> Vec<VersionId> {
 }
 
 /// Runs three devices. The choices are those of `prefix`, then the device that has the turn goes on.
-async fn run(setup: &Setup, does: [Does; 3], lost: Option<Lost>, prefix: &[usize]) -> (Vec<Choice>, bool) {
+async fn run(
+    setup: &Setup,
+    does: [Does; 3],
+    lost: Option<(usize, Lost)>,
+    prefix: &[usize],
+) -> (Vec<Choice>, bool) {
     let bucket = MemoryBackend::new(Arc::new(ManualEnvironment::new(1)));
     let put =
         |(key, bytes): &(String, Bytes)| Operation::put(Key::parse(key.as_str()).unwrap(), bytes.clone());
@@ -282,8 +287,8 @@ async fn run(setup: &Setup, does: [Does; 3], lost: Option<Lost>, prefix: &[usize
     assert!(matches!(filled, Commit::Committed(_)));
     let mut actors = Vec::new();
     for (n, does) in does.into_iter().enumerate() {
-        // The second device loses a reply.
-        actors.push(Actor::new(&bucket, 10 + n as u64, does, setup, lost.filter(|_| n == 1)).await);
+        let lost = lost.filter(|(device, _)| *device == n).map(|(_, lost)| lost);
+        actors.push(Actor::new(&bucket, 10 + n as u64, does, setup, lost).await);
     }
     let name = format!("{does:?} {lost:?} {prefix:?}");
     let (mut choices, mut turn) = (Vec::<Choice>::new(), None);
@@ -343,7 +348,9 @@ async fn current_version_is_never_removed_whatever_the_order() {
     let setup = setup().await;
     let mut runs = 0;
     for does in [[Does::Merge, Does::Merge, Does::Save], [Does::Merge; 3]] {
-        for lost in [None, Some(Lost::Applied), Some(Lost::Dropped)] {
+        let losses =
+            [1, 2].into_iter().flat_map(|device| [Lost::Applied, Lost::Dropped].map(|it| (device, it)));
+        for lost in [None].into_iter().chain(losses.map(Some)) {
             let (mut prefix, mut losses) = (Some(Vec::new()), 0);
             while let Some(choices) = prefix {
                 let (made, has_lost) = run(&setup, does, lost, &choices).await;

@@ -161,7 +161,7 @@ async fn fold_that_died_before_its_swap_has_no_effect(site: Site) {
 async fn only_pending_of_fold(site: &Site) -> String {
     let version = site.only_key("versions/fold/").await;
     let (generation, version_id) = version.strip_prefix("versions/fold/").unwrap().split_once('-').unwrap();
-    format!("fold.{generation}.{version_id}")
+    format!("fold.{generation}.{version_id}.{version_id}.1")
 }
 
 async fn fold_that_died_after_its_swap_is_complete(site: Site) {

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use pflow_store::{ChangeRequest, Error, ErrorKind, Expect, Store, conflict::Policy};
-use pflow_testkit::{Site, damaged, every_backend, id, save};
+use pflow_testkit::{Kind, Site, damaged, every_backend, id, save};
 
 every_backend!(
     forged_record_is_detected_when_read,
@@ -86,4 +87,32 @@ async fn forged_version_is_not_undeleted(site: Site) {
     store.delete(ChangeRequest::new(id("a"), Expect::Any)).await.unwrap();
     forge(&site, 2).await;
     is_corrupt(store.undelete(ChangeRequest::new(id("a"), Expect::Any)).await, 2);
+}
+
+/// Each byte changed, cut at each length, and the object of another version in its place.
+#[tokio::test]
+async fn every_damage_of_a_version_is_found_and_costs_nothing_else() {
+    let site = Site::new(Kind::Memory).await;
+    chain(&site, 4).await;
+    let key = site.only_key("versions/a/000000000002-").await;
+    let whole = site.get(&key).await.unwrap();
+    let other = site.get(&site.only_key("versions/a/000000000003-").await).await.unwrap();
+    let mut damages: Vec<Bytes> = vec![other, [&whole[..], b"\n"].concat().into()];
+    for at in 0..whole.len() {
+        let mut flipped = whole.to_vec();
+        flipped[at] ^= 1 << (at % 8);
+        damages.push(flipped.into());
+        damages.push(whole.slice(..at));
+    }
+    for (number, damage) in damages.into_iter().enumerate() {
+        site.put_raw(&key, damage).await;
+        let store = site.other_store(2).await;
+        is_corrupt(store.load_generation(&id("a"), 2).await, 2);
+        for generation in [1, 3, 4] {
+            store.load_generation(&id("a"), generation).await.unwrap();
+        }
+        assert_eq!(damaged(&store.verify().await.unwrap()), [key.as_str()], "damage {number}");
+    }
+    site.put_raw(&key, whole).await;
+    assert!(site.other_store(2).await.verify().await.unwrap().is_sound());
 }

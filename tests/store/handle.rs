@@ -36,7 +36,7 @@ async fn handle_does_what_the_store_does(site: Site) {
     assert_eq!(workflow.load().await.unwrap_err().kind(), ErrorKind::NotFound);
     assert_eq!(workflow.save(plan("1"), Expect::Absent).await.unwrap().generation, 1);
     let first = workflow.load().await.unwrap();
-    assert_eq!((first.id.clone(), first.expect()), (id("a"), Expect::Generation(1)));
+    assert_eq!((first.id.clone(), first.expect()), (id("a"), Expect::Version(first.record.version_id)));
     assert_eq!(first, store.load(&id("a")).await.unwrap());
     assert_eq!(workflow.save(plan("2"), first.expect()).await.unwrap().generation, 2);
     assert!(matches!(conflict(workflow.save(plan("3"), first.expect()).await), Conflict::Version { .. }));

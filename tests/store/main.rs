@@ -17,6 +17,7 @@ mod dying;
 mod edits;
 mod expectations;
 mod faults;
+mod fixtures;
 mod forged;
 mod gate;
 mod handle;

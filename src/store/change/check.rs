@@ -18,7 +18,7 @@ use crate::{
     flow::{Action, Node, Visit},
     format::{StoredVersion, WorkflowId, keys},
     register::Fate,
-    repo::{Objects, StoredHead},
+    repo::{Objects, ParentWalk, StoredHead},
     store::{
         Shared,
         copy::{CopyState, LOOKS, Look},
@@ -258,11 +258,20 @@ async fn read(shared: &Shared, id: &WorkflowId, own: &[Key]) -> Result<(StoredHe
     }
 }
 
-/// Returns the last version before a deletion.
+/// Returns the last version before a deletion. The parents of a merged deletion may be deletions themselves;
+/// then it is the last version before those, the first parent's first.
 async fn last_content(objects: &Objects, stored: &StoredHead) -> Result<Option<StoredVersion>> {
-    let deleted = stored.head.current.as_ref().filter(|current| current.record.deleted);
-    match deleted.and_then(|current| current.record.parents.first()) {
-        Some(parent) => objects.named_version(&stored.head.id, parent).await.map(Some),
-        None => Ok(None),
+    let id = &stored.head.id;
+    let mut walk = ParentWalk::default();
+    if let Some(current) = stored.head.current.as_ref().filter(|current| current.record.deleted) {
+        walk.go_on(&current.record, true);
     }
+    while let Some((named, is_first)) = walk.next() {
+        let version = objects.named_version(id, &named).await?;
+        if !version.record.deleted {
+            return Ok(Some(version));
+        }
+        walk.go_on(&version.record, is_first);
+    }
+    Ok(None)
 }

@@ -44,13 +44,14 @@ pub(crate) fn decide(
     if let Some(current) = head.live() {
         current.record.media_type.known().map_err(|source| unreadable(&keys::head(&head.id), source))?;
     }
-    if let (Goal::Merge(with), Some(Joined::Blocked(obstacle))) = (goal, &basis.joined) {
+    let expectation = if agreed.covers(basis) { Ok(()) } else { request.expect.check(head) };
+    if let (Goal::Merge(with), Some(Joined::Blocked(obstacle)), Ok(())) = (goal, &basis.joined, &expectation)
+    {
         let (id, expected) = (head.id.clone(), ExpectedVersion::Id(with.version_id));
         let conflict = Box::new(Conflict::Version { id, expected, found: Found::new(head.current.as_ref()) });
         // No resolver is asked: the merge is one without a person's choice.
         return Err(Conflict::Unresolved { conflict, obstacle: obstacle.clone() }.into());
     }
-    let expectation = if agreed.covers(basis) { Ok(()) } else { request.expect.check(head) };
     let author = identity.to_string();
     let Next { version, kept } = next(request, goal, agreed, basis, &author)?;
     let own = owns_lease(request, basis, identity);

@@ -14,9 +14,12 @@ use crate::{
     Error, NoContent, Result, blocking,
     conflict::Obstacle,
     document::{Document, DocumentError, Limits, Strictness},
-    format::{ChainPlace, Current, Operation, StoredVersion, VersionRecord, VersionRef, WorkflowId, keys},
+    format::{
+        ChainPlace, Current, MAX_GENERATION, Operation, StoredVersion, VersionRecord, VersionRef, WorkflowId,
+        keys,
+    },
     merge::{self, Merge, merge_fields},
-    repo::{Objects, StoredHead, unreadable},
+    repo::{Objects, StoredHead, corrupt, unreadable},
     store::Shared,
 };
 
@@ -25,6 +28,14 @@ pub(super) async fn join_versions(shared: &Shared, stored: &StoredHead, with: &V
     let (objects, id) = (&shared.objects, &stored.head.id);
     let missing = || Error::WorkflowMissing { id: id.clone(), deleted: false };
     let current = stored.head.current.as_ref().ok_or_else(missing)?.reference();
+    // IMPORTANT: the reference goes into the record, so nothing may be in it that another client's lacks.
+    let named = objects.unvouched_record(id, &(with.generation, with.version_id)).await?;
+    let named = named.filter(|named| with.workflow.is_none() && named.record_hash == with.record_hash);
+    let Some(named) = named else {
+        let (id, generation) = (id.clone(), with.generation);
+        return Err(Error::GenerationMissing { id, generation, why: NoContent::Never });
+    };
+    let with = &VersionRef::to(&named.record, named.record_hash);
     let base = objects.common_ancestor(id, &current, with).await?;
     if base.as_ref() == Some(with) {
         return Ok(Joined::Contained);
@@ -49,7 +60,11 @@ pub(super) async fn join_versions(shared: &Shared, stored: &StoredHead, with: &V
         second: read(&second).await?,
         limits: shared.settings.limits,
     };
-    let highest = sides.first.record.generation;
+    let generation = sides.first.record.generation.saturating_add(1);
+    if generation > MAX_GENERATION {
+        let reason = format!("there is no generation after {MAX_GENERATION}");
+        return Err(corrupt(&keys::head(id), reason));
+    }
     let (created, modified) = sides.times();
     let made = blocking::on_compared(sides.size(), move || sides.merged()).await?;
     let (described, content) = match made {
@@ -57,10 +72,10 @@ pub(super) async fn join_versions(shared: &Shared, stored: &StoredHead, with: &V
         Ok(Err(obstacle)) => return Ok(Joined::Blocked(obstacle)),
         Err(source) => return Ok(Joined::Blocked(Obstacle::Unmergeable { source })),
     };
-    let place = ChainPlace::above(Some(&placed(objects, id, &first).await?));
+    let place = ChainPlace::above(Some(&placed(objects, id, &first).await?)).merging();
     Ok(Joined::Merged(Box::new(Draft {
         derived: Some(Parentage { parents: vec![first, second], place }),
-        generation: highest.saturating_add(1),
+        generation,
         described: Described { operation: Operation::MERGE, ..described },
         content,
         created,

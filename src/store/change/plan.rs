@@ -104,6 +104,7 @@ impl Draft {
             operation,
             parents,
             depth: 1,
+            merges: 0,
             jump: None,
             hash,
             size,

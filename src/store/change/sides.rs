@@ -9,8 +9,8 @@ use crate::{
     repo::{Objects, unreadable},
 };
 
-/// Returns the version among the first parents of `head` whose content is to be read as a document; none if
-/// there is none.
+/// Returns the version among the ancestors of `head` whose content is to be read as a document; none if there is
+/// none, and if several have the generation.
 ///
 /// # Errors
 /// Only a newer program knows its media type.
@@ -20,7 +20,7 @@ pub(in crate::store) async fn document_of(
     version: &ExpectedVersion,
 ) -> Result<Option<StoredVersion>> {
     let version = match version {
-        ExpectedVersion::Generation(generation) => objects.generation(head, *generation).await?,
+        ExpectedVersion::Generation(generation) => objects.only_generation(head, *generation).await?,
         ExpectedVersion::Id(version_id) => objects.version_of_id(head, version_id).await?,
     };
     if let Some(StoredVersion { record, .. }) = &version {

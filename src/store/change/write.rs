@@ -150,9 +150,7 @@ async fn attempt(shared: &Shared, plan: &Arc<Plan>, earlier: &[Key]) -> Result<A
     let after = copies(objects, plan, &head, mirror.write)?;
     let derived = fresh.iter().find(|put| !is_fresh(put)).cloned();
     let fresh = match &derived {
-        Some(put) if is_stored(objects, put).await? && !objects.traits.immutable_puts => {
-            fresh.into_iter().filter(|it| it.key() != put.key()).collect()
-        }
+        Some(_) if is_stored(objects, &head).await? => fresh.into_iter().filter(is_fresh).collect(),
         _ => fresh,
     };
     let attempt = Attempt {
@@ -191,9 +189,9 @@ async fn attempt(shared: &Shared, plan: &Arc<Plan>, earlier: &[Key]) -> Result<A
             if leaves || is_put {
                 attempt.clear_unless_found(objects).await;
             }
-            if let Some(put) = &derived {
-                // The refusal may have been that of this object.
-                is_stored(objects, put).await?;
+            if derived.is_some() {
+                // The refusal may have been that of its object.
+                is_stored(objects, &attempt.swap.head).await?;
             }
             Ok(Attempted::LostRace)
         }
@@ -214,15 +212,21 @@ fn is_fresh(put: &Operation) -> bool {
     matches!(put, Operation::Put { kind: WriteKind::Fresh, .. })
 }
 
-/// Whether the object of a derived version is there already.
+/// Whether a derived version is there already. Its content may have been pruned or moved since, so the records
+/// are compared.
 ///
 /// # Errors
-/// Another object is there. Every writer of the key writes the same bytes, so it is damaged.
-async fn is_stored(objects: &Objects, put: &Operation) -> Result<bool> {
-    match objects.get(put.key()).await? {
+/// Another record is there. Every writer of the key writes the same one, so it is damaged.
+async fn is_stored(objects: &Objects, head: &Head) -> Result<bool> {
+    let Some(current) = &head.current else { return Ok(false) };
+    let name = (current.record.generation, current.record.version_id);
+    match objects.unvouched_record(&head.id, &name).await? {
         None => Ok(false),
-        Some(stored) if put.is_stored_as(&stored.bytes) => Ok(true),
-        Some(_) => Err(corrupt(put.key(), "it is not the version that has this id".to_owned())),
+        Some(stored) if stored.record_hash == current.record_hash => Ok(true),
+        Some(_) => {
+            let key = keys::version(&head.id, name.0, &name.1);
+            Err(corrupt(&key, "it is not the version that has this id".to_owned()))
+        }
     }
 }
 

@@ -341,15 +341,15 @@ impl Store {
         }
     }
 
-    /// Whether the move happened: its version is in the present chain, and the fence is not lower than the
+    /// Whether the move happened: its version is among the present ancestors, and the fence is not lower than the
     /// move's. Other writers raise a fence by one, and not by a million.
     async fn has_reached(&self, head: &HeadMove) -> Result<bool> {
         let stored = self.shared.objects.head(&head.id).await?;
         if stored.head.fence < head.fence {
             return Ok(false);
         }
-        let version = self.shared.objects.generation(&stored.head, head.to.generation).await?;
-        Ok(version.is_some_and(|version| version.record.version_id == head.to.version_id))
+        let version = self.shared.objects.version_of_id(&stored.head, &head.to.version_id).await?;
+        Ok(version.is_some())
     }
 }
 
