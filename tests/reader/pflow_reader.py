@@ -14,10 +14,9 @@ from collections.abc import Mapping
 from contextlib import contextmanager
 from typing import NamedTuple
 
-ID = r"(?=.{1,100}\Z)[a-z0-9][a-z0-9._-]*(?<!\.)"
+ID_WITHIN = r"(?=[^/]{1,100}/)[a-z0-9][a-z0-9._-]*(?<!\.)"
 ULID = r"[a-z0-9]{26}"
-PENDING = re.compile(rf"(.+)\.(\d{{12}})\.({ULID})\.({ULID})\.([12])")
-OPERATION = re.compile(rf"(.+)\.({ULID})\.op")
+VERSION_KEY = re.compile(rf"versions/({ID_WITHIN})/(\d{{12}})-({ULID})")
 
 
 class Damage(Exception):
@@ -362,7 +361,7 @@ class Objects:
 
     def ids(self):
         """Returns the ids of all workflows that have a head, also of deleted ones."""
-        found = (re.fullmatch(rf"workflows/({ID})/metadata\.json", key, re.S) for key in self.objects)
+        found = (re.fullmatch(rf"workflows/({ID_WITHIN})/metadata\.json", key) for key in self.objects)
         return sorted(it[1] for it in found if it)
 
     def head(self, workflow):
@@ -382,16 +381,29 @@ class Objects:
         return current["record"] if current else None
 
     def version(self, workflow, reference):
-        """Returns the version that a reference names, in the order of checks of the page."""
-        key = version_key(workflow, reference)
-        if key not in self.cache:
-            with decoding(key):
-                self.cache[key] = self.decode_version(key, workflow, reference, self.get(key))
-        version = self.cache[key]
-        require(key, version.record_hash == reference["record_hash"], "is not the version that a reference names")
+        """Returns the version that a reference names."""
+        version = self.known_version(workflow, reference)
+        matches = version.record_hash == reference["record_hash"]
+        require(version.key, matches, "is not the version that a reference names")
         return version
 
-    def decode_version(self, key, workflow, reference, data):
+    def known_version(self, workflow, names):
+        """Returns the version with this generation and id, without its content if it was read before."""
+        key = version_key(workflow, names)
+        if key in self.cache:
+            return self.cache[key]
+        version = self.read_version(workflow, names)
+        self.cache[key] = version._replace(content=None)
+        return version
+
+    def read_version(self, workflow, names):
+        """Returns a version after all checks of it alone, in the order of the page."""
+        key = version_key(workflow, names)
+        data = self.get(key)
+        with decoding(key):
+            return self.decode_version(key, workflow, names, data)
+
+    def decode_version(self, key, workflow, names, data):
         line, feed, rest = data.partition(b"\n")
         require(key, feed and len(line) < 2048, "the envelope is no line")
         envelope = parse_sealed(key, line, "pflow-version", "crc32c")
@@ -400,7 +412,7 @@ class Objects:
         require(key, feed == b"\n" and length <= 16384, "the record does not have the length in the envelope")
         require(key, sha256(text) == envelope["record_hash"], "the record does not have the hash in the envelope")
         record = parse(key, text)
-        for name, value in (("id", workflow), *((it, reference[it]) for it in ("generation", "version_id"))):
+        for name, value in (("id", workflow), *((it, names[it]) for it in ("generation", "version_id"))):
             require(key, record[name] == value, f"the record has the {name} {record[name]}")
         kind, size = envelope["content"], envelope["content_bytes"]
         if kind == "external":
@@ -433,7 +445,7 @@ class Objects:
             if generation is None or version.record["generation"] == generation:
                 if version.envelope["content"] not in ("inline", "external"):
                     raise Missing(f"generation {version.record['generation']} of {workflow} has no content")
-                return version
+                return self.read_version(workflow, version.record)
         raise Missing(f"there is no generation {generation} of {workflow}")
 
     # Verifying
@@ -444,8 +456,9 @@ class Objects:
         for workflow in self.ids():
             self.attempt(self.verify_workflow, workflow)
         for key in sorted(self.objects):
-            if key.startswith("ops/pending/"):
-                self.attempt(self.verify_pending, key)
+            if name := VERSION_KEY.fullmatch(key):
+                names = {"generation": int(name[2]), "version_id": name[3]}
+                self.attempt(self.known_version, name[1], names)
         self.attempt(self.verify_index)
         return self.findings
 
@@ -495,13 +508,6 @@ class Objects:
             if far and parent.record["depth"] - near["depth"] == near["depth"] - far["depth"]:
                 expected = far
             require(key, same_jump(record["jump"], expected), "the jump does not follow from the first parent")
-
-    def verify_pending(self, key):
-        name = key[len("ops/pending/") :]
-        record, operation = PENDING.fullmatch(name), OPERATION.fullmatch(name)
-        workflow = (record or operation or ("", ""))[1]
-        named = re.fullmatch(ID, workflow, re.S) or (operation and workflow == "_store")
-        require(key, named, "is no name of a pending record or an operation")
 
     def verify_index(self):
         key = "ops/checkpoint"

@@ -20,6 +20,7 @@ pub mod child;
 mod forgotten;
 mod hasty;
 mod history;
+mod kept;
 pub mod layers;
 mod seal;
 mod site;

@@ -24,6 +24,7 @@ use tempfile::TempDir;
 
 use super::{
     bucket,
+    kept::Kept,
     layers::{Probe, Staged},
     seal::resealed,
     sqlite::Sqlite,
@@ -55,6 +56,8 @@ impl Kind {
 
 /// An empty location of one kind.
 pub struct Site {
+    // Before the storage, so that it copies the folder while the handles are open.
+    _kept: Kept,
     pub kind: Kind,
     /// The environment of the first store that is opened here.
     pub environment: Arc<ManualEnvironment>,
@@ -84,7 +87,8 @@ impl Site {
             (.., Kind::PlainStaged) => Arc::new(Staged(memory.with_plain_files(true))),
             _ => Arc::new(memory),
         };
-        Self { kind, environment, probe: Probe::new(raw.clone()), raw, folder, database, bucket }
+        let kept = Kept(folder.as_ref().map(|folder| folder.path().to_owned()));
+        Self { _kept: kept, kind, environment, probe: Probe::new(raw.clone()), raw, folder, database, bucket }
     }
 
     /// Memory behind [`Staged`], with the probe below it, so that the probe sees each operation of a batch as
@@ -95,8 +99,16 @@ impl Site {
         let raw: Arc<dyn StorageBackend> = Arc::new(Staged(memory.clone()));
         let probe = Probe::new(Arc::new(memory));
         let staged = Arc::new(Staged(probe.clone()));
-        let site =
-            Self { kind: Kind::Staged, environment, probe, raw, folder: None, database: None, bucket: None };
+        let site = Self {
+            _kept: Kept(None),
+            kind: Kind::Staged,
+            environment,
+            probe,
+            raw,
+            folder: None,
+            database: None,
+            bucket: None,
+        };
         (site, staged)
     }
 
