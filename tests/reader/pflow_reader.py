@@ -452,7 +452,7 @@ class Objects:
 
     def verify(self):
         """Returns all findings."""
-        self.findings = []
+        self.findings, self.reached = [], {}
         for workflow in self.ids():
             self.attempt(self.verify_workflow, workflow)
         for key in sorted(self.objects):
@@ -464,7 +464,7 @@ class Objects:
 
     def attempt(self, check, *arguments):
         try:
-            check(*arguments)
+            return check(*arguments)
         except Damage as finding:
             if str(finding) not in map(str, self.findings):
                 self.findings.append(finding)
@@ -475,11 +475,11 @@ class Objects:
         if current is None:
             return
         todo, seen = [{**current["record"], "record_hash": current["record_hash"]}], set()
+        self.reached[workflow] = seen
         self.attempt(self.verify_current, key, workflow, current)
         while todo:
             reference = todo.pop()
-            at = version_key(workflow, reference), reference["record_hash"]
-            if at not in seen:
+            if (at := version_key(workflow, reference)) not in seen:
                 seen.add(at)
                 self.attempt(self.verify_version, workflow, reference, todo)
 
@@ -513,21 +513,36 @@ class Objects:
         key = "ops/checkpoint"
         if key not in self.objects:
             return
+        seen = []
         with decoding(key):
             root = parse_sealed(key, only_line(key, self.get(key)), "pflow-index", "checksum")
-            for part in ([root["base"]] if root["base"] else []) + root["segments"]:
-                self.attempt(self.verify_part, part, "base" if part == root["base"] else "segment")
+            for part in [root["base"], *root["segments"]] if root["base"] else root["segments"]:
+                self.attempt(self.verify_part, part, "base" if part == root["base"] else "segment", seen)
+            part, known = root["last_segment"], {it["key"] for it in root["segments"]}
+            while part and part["key"] in self.objects:
+                header = self.attempt(self.verify_part, part, "segment", [] if part["key"] in known else seen)
+                part = header.get("previous") if header else None
+        damaged = {it.key.split("/")[1] for it in self.findings if "/" in it.key}
+        for entry in seen:
+            workflow = entry["id"]
+            if workflow not in damaged and version_key(workflow, entry) not in self.reached.get(workflow, ()):
+                lost = f"the index knows generation {entry['generation']}, which the head does not reach"
+                self.attempt(require, f"workflows/{workflow}/metadata.json", False, lost)
+                damaged.add(workflow)
 
-    def verify_part(self, part, kind):
+    def verify_part(self, part, kind, seen):
+        """Checks a part of the index, adds the versions that it knows of to `seen`, and returns its header."""
         key = part["key"]
         data = self.get(key)
         require(key, (sha256(data), len(data)) == (part["hash"], part["size"]), "is not the part that the root names")
         with decoding(key):
-            header, *lines = (parse(key, line) for line in data.splitlines())
+            header, *lines = (parse(key, line) for line in data.split(b"\n")[:-1])
             expect_format(key, header, f"pflow-index-{kind}")
-            entries = lines if kind == "base" else [line for line in lines if "entry" in line]
+            entries = lines if kind == "base" else [line["entry"] for line in lines if "entry" in line]
             counts = (len(lines), len(entries))
             require(key, counts == (header["lines"], part["entries"]), "the number of lines or entries is wrong")
+            seen += entries + [line["gained"] for line in lines if "gained" in line]
+            return header
 
 
 # Commands

@@ -31,6 +31,7 @@ mod places;
 mod probing;
 mod quarantine;
 mod races;
+mod reader;
 mod saving;
 mod seed;
 mod shutdown;

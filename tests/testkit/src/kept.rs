@@ -31,6 +31,12 @@ fn keep(folder: &Path, to: &Path) -> io::Result<()> {
             Err(error) => return Err(error),
         }
     };
+    copy_store(folder, &copy)
+}
+
+/// Copies the folder of a store, while handles may write into it. The copy has everything that was committed
+/// before this call.
+pub fn copy_store(folder: &Path, copy: &Path) -> io::Result<()> {
     // IMPORTANT: the journal before the files. What it says is in them later is written into them before it
     // leaves the journal, so a copy of an earlier journal and later files is complete. The journal and its
     // values are one state if the state is the same before and after.
@@ -43,7 +49,7 @@ fn keep(folder: &Path, to: &Path) -> io::Result<()> {
         }
         fs::remove_dir_all(copy.join(".journal"))?;
     }
-    copy_folder(folder, &copy, Some(".journal"))
+    copy_folder(folder, copy, Some(".journal"))
 }
 
 /// Returns what changes whenever records leave the journal: its state, and the names of its values.
