@@ -130,7 +130,7 @@ class Disk(Mapping):
     """The objects of a folder: its files, and what its journal has on top of them."""
 
     def __init__(self, folder):
-        self.folder = folder
+        self.folder, self.atomic = folder, os.path.isdir(os.path.join(folder, ".journal"))
         self.journal = dict(read_journal(os.path.join(folder, ".journal")))
 
     def __getitem__(self, key):
@@ -307,8 +307,12 @@ class Version(NamedTuple):
     content: bytes
 
 
-def version_key(workflow, reference):
-    return f"versions/{workflow}/{reference['generation']:012}-{reference['version_id']}"
+def version_key(workflow, names):
+    """Returns the key of the version with this generation and version id."""
+    generation, version_id = names["generation"], names["version_id"]
+    if type(generation) is not int or not 1 <= generation <= 999999999999 or not re.fullmatch(ULID, version_id):
+        raise ValueError(f"there can be no version {generation}-{version_id}")
+    return f"versions/{workflow}/{generation:012}-{version_id}"
 
 
 def parents_within(workflow, record):
@@ -337,10 +341,17 @@ class Objects:
 
     def __init__(self, objects):
         self.objects, self.cache = objects, {}
-        if "config.json" not in objects:
-            raise NoStore("there is no config.json")
-        with decoding("config.json"):
-            self.check_config("config.json", objects["config.json"])
+        # On a disk a version and its head are written together.
+        self.atomic = getattr(objects, "atomic", False)
+        try:
+            with decoding("config.json"):
+                self.check_config("config.json", self.get("config.json"))
+        except Newer:
+            raise
+        except Damage as error:
+            if any(key == "ops/checkpoint" or VERSION_KEY.fullmatch(key) for key in objects):
+                raise
+            raise NoStore(str(error)) from error
 
     def check_config(self, key, data):
         config = parse(key, data)
@@ -371,6 +382,8 @@ class Objects:
             require(key, head["id"] == workflow, f"is the head of {head['id']}")
             current = head["current"]
             require(key, current is None or current["record"]["id"] == workflow, "has a record of another workflow")
+            if current:
+                version_key(workflow, current["record"])
             return head
 
     def current(self, workflow):
@@ -424,6 +437,8 @@ class Objects:
         if kind in ("inline", "external"):
             require(key, sha256(content) == record["hash"], "the hash of the content is wrong")
         below = parents_within(workflow, record)
+        for other in [*below, *([record["jump"]] if record["jump"] else [])]:
+            version_key(workflow, other)
         highest = max((it["generation"] for it in below), default=0)
         require(key, record["generation"] == highest + 1, "the generation is not one more than the highest parent's")
         return Version(key, record, envelope["record_hash"], envelope, content)
@@ -460,6 +475,7 @@ class Objects:
                 names = {"generation": int(name[2]), "version_id": name[3]}
                 self.attempt(self.known_version, name[1], names)
         self.attempt(self.verify_index)
+        self.verify_ahead()
         return self.findings
 
     def attempt(self, check, *arguments):
@@ -474,13 +490,13 @@ class Objects:
         current = head["current"]
         if current is None:
             return
-        todo, seen = [{**current["record"], "record_hash": current["record_hash"]}], set()
+        todo, seen = [{**current["record"], "record_hash": current["record_hash"]}], {}
         self.reached[workflow] = seen
         self.attempt(self.verify_current, key, workflow, current)
         while todo:
             reference = todo.pop()
             if (at := version_key(workflow, reference)) not in seen:
-                seen.add(at)
+                seen[at] = None
                 self.attempt(self.verify_version, workflow, reference, todo)
 
     def verify_current(self, key, workflow, current):
@@ -522,13 +538,29 @@ class Objects:
             while part and part["key"] in self.objects:
                 header = self.attempt(self.verify_part, part, "segment", [] if part["key"] in known else seen)
                 part = header.get("previous") if header else None
-        damaged = {it.key.split("/")[1] for it in self.findings if "/" in it.key}
-        for entry in seen:
-            workflow = entry["id"]
-            if workflow not in damaged and version_key(workflow, entry) not in self.reached.get(workflow, ()):
-                lost = f"the index knows generation {entry['generation']}, which the head does not reach"
-                self.attempt(require, f"workflows/{workflow}/metadata.json", False, lost)
-                damaged.add(workflow)
+            for entry in seen:
+                if version_key(entry["id"], entry) not in self.reached.get(entry["id"], {}):
+                    self.lost_head(entry["id"], f"the index knows generation {entry['generation']}")
+
+    def verify_ahead(self):
+        """Finds heads that were lost by the versions that are ahead of them."""
+        ahead = set()
+        for key, version in sorted(self.cache.items()):
+            workflow, generation = version.record["id"], version.record["generation"]
+            reached = self.reached.get(workflow, {})
+            parents = [version_key(workflow, it) for it in parents_within(workflow, version.record)]
+            # The first version that was reached is the current one.
+            current = next(iter(reached), None)
+            if key not in reached and (current is None or any(it in ahead or it == current for it in parents)):
+                ahead.add(key)
+                if self.atomic or generation > (int(VERSION_KEY.fullmatch(current)[2]) if current else 0) + 2:
+                    self.lost_head(workflow, f"generation {generation} is ahead of it")
+
+    def lost_head(self, workflow, why):
+        """Adds a finding unless another one explains why versions were not reached."""
+        damaged = {it.key.split("/")[1] for it in self.findings if it.key.startswith(("versions/", "workflows/"))}
+        if workflow not in damaged:
+            self.findings.append(Damage(f"workflows/{workflow}/metadata.json", f"the head was lost: {why}"))
 
     def verify_part(self, part, kind, seen):
         """Checks a part of the index, adds the versions that it knows of to `seen`, and returns its header."""
