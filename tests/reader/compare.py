@@ -5,7 +5,8 @@
 
 The test suites leave the stores there if PFLOW_TEST_KEEP_STORES names the folder. Reader and program must
 agree on whether it is a store, the live workflows, the bytes of their contents, and whether the store is sound.
-Prints each disagreement and a count. Exit code 1 if there are any, or fewer than N stores.
+Prints each disagreement and a count. Exit code 1 if there are any, or fewer than N
+stores, or none with work in its journal.
 """
 import argparse, json, os, shutil, subprocess, sys, tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,7 @@ class Said:
     """What one of the two says of a store."""
 
     def __init__(self):
+        self.journaled = False
         self.kind, self.live, self.unreadable, self.contents = "store", [], [], {}
         self.findings = {"damage": [], "newer": []}
         # Workflows of which the program need not say the same: damaged, or with an unknown media type.
@@ -34,7 +36,9 @@ class Said:
 def ask_reader(folder):
     said = Said()
     try:
-        store = reader.Objects(reader.Disk(folder))
+        disk = reader.Disk(folder)
+        said.journaled = bool(disk.journal)
+        store = reader.Objects(disk)
     except (reader.NoStore, reader.Damage) as error:
         said.kind = {reader.NoStore: "no store", reader.Newer: "newer"}.get(type(error), "damaged")
         return said
@@ -135,7 +139,7 @@ def main():
     parser = argparse.ArgumentParser(description="Compares the reader with the program.")
     parser.add_argument("folder")
     parser.add_argument("program")
-    parser.add_argument("--at-least", type=int, default=100, help="fewer stores are a failure")
+    parser.add_argument("--at-least", type=int, default=150, help="fewer stores are a failure")
     arguments = parser.parse_args()
     copies = sorted(entry.path for entry in os.scandir(arguments.folder) if entry.is_dir())
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -144,14 +148,16 @@ def main():
     for line in disagreements:
         print(line)
     said = [ours for ours, _ in results]
+    stores = [it for it in said if it.kind == "store"]
     print(
-        f"compared {len(copies)} folders: {sum(it.kind == 'store' for it in said)} stores,"
-        f" {sum(len(it.live) for it in said)} live workflows,"
-        f" {sum(bool(it.findings['damage']) for it in said)} damaged; {len(disagreements)} disagreements"
+        f"compared {len(copies)} folders: {len(stores)} stores, {sum(it.journaled for it in stores)} of them with"
+        f" work in the journal, {sum(len(it.live) for it in stores)} live workflows,"
+        f" {sum(bool(it.findings['damage']) for it in stores)} damaged; {len(disagreements)} disagreements"
     )
-    if len(copies) < arguments.at_least:
-        print(f"these are fewer than {arguments.at_least} folders")
-    return 1 if disagreements or len(copies) < arguments.at_least else 0
+    few = len(stores) < arguments.at_least or not any(it.journaled for it in stores)
+    if few:
+        print(f"expected at least {arguments.at_least} stores, and work in a journal")
+    return 1 if disagreements or few else 0
 
 
 if __name__ == "__main__":
