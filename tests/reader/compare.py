@@ -60,7 +60,8 @@ def ask_reader(folder):
     for finding in store.verify():
         if finding.key.startswith(("workflows/", "versions/")):
             said.apart.add(finding.key.split("/")[1])
-        said.findings[finding.severity].append(str(finding))
+        if finding.severity in said.findings:
+            said.findings[finding.severity].append(str(finding))
     return said
 
 

@@ -35,6 +35,12 @@ class Newer(Damage):
     severity = "newer"
 
 
+class LostIndex(Damage):
+    """An object of the index that is missing. Nothing is lost: the index is made again from the heads."""
+
+    severity = "notice"
+
+
 class Missing(Exception):
     """A workflow or a generation that does not exist."""
 
@@ -526,16 +532,15 @@ class Objects:
             require(key, same_jump(record["jump"], expected), "the jump does not follow from the first parent")
 
     def verify_index(self):
-        key = "ops/checkpoint"
+        key, seen = "ops/checkpoint", []
         if key not in self.objects:
-            return
-        seen = []
+            raise LostIndex(key, "is missing, so the index is lost")
         with decoding(key):
             root = parse_sealed(key, only_line(key, self.get(key)), "pflow-index", "checksum")
             for part in [root["base"], *root["segments"]] if root["base"] else root["segments"]:
                 self.attempt(self.verify_part, part, "base" if part == root["base"] else "segment", seen)
             part, known = root["last_segment"], {it["key"] for it in root["segments"]}
-            while part and part["key"] in self.objects:
+            while part:
                 header = self.attempt(self.verify_part, part, "segment", [] if part["key"] in known else seen)
                 part = header.get("previous") if header else None
             for entry in seen:
@@ -565,6 +570,8 @@ class Objects:
     def verify_part(self, part, kind, seen):
         """Checks a part of the index, adds the versions that it knows of to `seen`, and returns its header."""
         key = part["key"]
+        if key not in self.objects:
+            raise LostIndex(key, "is missing, so the index is lost")
         data = self.get(key)
         require(key, (sha256(data), len(data)) == (part["hash"], part["size"]), "is not the part that the root names")
         with decoding(key):
@@ -626,7 +633,8 @@ def show_history(store, arguments):
 def show_findings(findings, arguments):
     if arguments.json:
         listed = [{"key": it.key, "severity": it.severity, "what": it.what} for it in findings]
-        print(json.dumps({"sound": not findings, "findings": listed}))
+        sound = all(it.severity != "damage" for it in findings)
+        print(json.dumps({"sound": sound, "findings": listed}))
     else:
         for finding in findings:
             print(finding)
