@@ -363,6 +363,7 @@ class Objects:
         config = parse(key, data)
         expect_format(key, config, "pflow-store")
         features = config["features"]
+        require(key, isinstance(config["settings"], dict), "has no settings")
         if features["read"]:
             raise Newer(key, f"needs the unknown features {features['read']}")
         probed = [[it["place"], it["probe"], it["at"]] for it in config.get("probed", [])]
@@ -390,6 +391,8 @@ class Objects:
             require(key, current is None or current["record"]["id"] == workflow, "has a record of another workflow")
             if current:
                 version_key(workflow, current["record"])
+                require(key, isinstance(current["record_hash"], str), "has no record hash")
+                require(key, isinstance(current["jumps"], list), "has no jumps")
             return head
 
     def current(self, workflow):
@@ -445,6 +448,7 @@ class Objects:
         below = parents_within(workflow, record)
         for other in [*below, *([record["jump"]] if record["jump"] else [])]:
             version_key(workflow, other)
+            require(key, other["generation"] < record["generation"], "refers to a generation that is not lower")
         highest = max((it["generation"] for it in below), default=0)
         require(key, record["generation"] == highest + 1, "the generation is not one more than the highest parent's")
         return Version(key, record, envelope["record_hash"], envelope, content)
@@ -511,7 +515,8 @@ class Objects:
         jump, jumps = version.record["jump"], []
         while jump and (jump := self.version(workflow, jump).record["jump"]):
             jumps.append(jump)
-        same = len(jumps) == len(current["jumps"]) and all(map(same_jump, jumps, current["jumps"]))
+        with decoding(key):
+            same = len(jumps) == len(current["jumps"]) and all(map(same_jump, jumps, current["jumps"]))
         require(key, same, "the jumps are not those of the current version")
 
     def verify_version(self, workflow, reference, todo):
@@ -596,8 +601,9 @@ def show_list(store, arguments):
     for workflow in store.ids():
         try:
             record = store.current(workflow)
-            if record and not record["deleted"]:
-                workflows.append(summary(record))
+            with decoding(f"workflows/{workflow}/metadata.json"):
+                if record and not record["deleted"]:
+                    workflows.append(summary(record))
         except Damage as error:
             unreadable.append(error)
     if arguments.json:

@@ -94,6 +94,9 @@ def small_store(versions=5):
         "nonce": "n" * 26,
     }
     objects["workflows/greet/metadata.json"] = sealed(head, "checksum")
+    index = {"format": "pflow-index/1", "nonce": "n" * 26, "sequence": 0}
+    index |= {"base": None, "segments": [], "last_segment": None}
+    objects["ops/checkpoint"] = sealed(index, "checksum")
     return objects
 
 
@@ -102,7 +105,7 @@ def flipped(data, at):
 
 
 def found(objects):
-    return {it.key for it in reader.Objects(objects).verify() if it.severity == "damage"}
+    return {finding.key for finding in reader.Objects(objects).verify()}
 
 
 class Damage(unittest.TestCase):
@@ -117,7 +120,7 @@ class Damage(unittest.TestCase):
         self.assertEqual(reader.Objects(self.objects).load("greet", 2).record["generation"], 2)
 
     def test_every_flipped_byte_is_found(self):
-        for key in (self.keys[1], "workflows/greet/metadata.json"):
+        for key in (self.keys[1], "workflows/greet/metadata.json", "ops/checkpoint"):
             for at in range(len(self.objects[key])):
                 damaged = {**self.objects, key: flipped(self.objects[key], at)}
                 self.assertEqual(found(damaged), {key}, f"byte {at}")
