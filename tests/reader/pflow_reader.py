@@ -563,8 +563,14 @@ class Objects:
             current = next(iter(reached), None)
             if key not in reached and (current is None or any(it in ahead or it == current for it in parents)):
                 ahead.add(key)
-                if self.atomic or generation > (int(VERSION_KEY.fullmatch(current)[2]) if current else 0) + 2:
+                if self.atomic or any(it in ahead and not self.is_kept(it, version) for it in parents):
                     self.lost_head(workflow, f"generation {generation} is ahead of it")
+
+    def is_kept(self, key, above):
+        """Whether the version under `key` is an edit that the save of `above` kept."""
+        below = self.cache[key].record
+        same = all(below[field] == above.record[field] for field in ("modified", "author"))
+        return same and below["operation"] == "adopt"
 
     def lost_head(self, workflow, why):
         """Adds a finding unless another one explains why versions were not reached."""

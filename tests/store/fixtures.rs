@@ -87,7 +87,7 @@ async fn stores_that_were_kept_are_opened_read_and_written() {
         let record = store.load(&id("greet")).await.unwrap().record;
         assert_eq!((record.name.text(), record.message.as_deref()), (Some("Greeting"), Some("third")));
         assert_eq!(
-            (record.depth, record.operation, &record.author[..]),
+            (record.depth, record.operation, record.author.as_str()),
             (3, Operation::SAVE, "tester@host-1")
         );
         for generation in 1..=7 {
