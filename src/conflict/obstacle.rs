@@ -43,6 +43,9 @@ pub enum Obstacle {
         /// The reason.
         source: DocumentError,
     },
+    /// Both sides together have more tags than a version can have.
+    #[error("it cannot be merged: both sides together have too many tags")]
+    TooManyTags,
     /// The documents are too large to be merged.
     #[error("it cannot be merged: {source}")]
     TooMuch {

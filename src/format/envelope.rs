@@ -133,7 +133,9 @@ impl Envelope {
     /// Checks that this is an envelope of `record`.
     pub(super) fn check(&self, record: &VersionRecord) -> Result<(), FormatError> {
         let has_content = self.place != ContentPlace::None;
-        if (has_content, self.content_bytes) == (record.hash.is_some(), record.size) {
+        let says = (record.hash.is_some(), record.size);
+        let is_deletion = (!record.deleted, if record.deleted { 0 } else { record.size });
+        if (has_content, self.content_bytes) == says && says == is_deletion {
             return Ok(());
         }
         let reason = "its envelope does not describe the content that its record says";

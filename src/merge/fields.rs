@@ -7,7 +7,10 @@ use super::combine::Merger;
 use super::merged::View;
 use super::three::{Side, Three};
 use super::value::Value;
-use crate::format::{Sourced, SourcedFields};
+use crate::{
+    document::{MAX_TAGS, MAX_TAGS_BYTES, written_bytes},
+    format::{Sourced, SourcedFields},
+};
 
 /// Merges fields by the same rules as documents: name and description as wholes, tags as a set. The value and
 /// where it comes from are one: a side that gave a value has changed the field. Of equal values the given one
@@ -59,6 +62,12 @@ pub fn merge_fields(
         description: description.unwrap_or_else(|| text("description")),
         tags: tags.unwrap_or_else(set),
     })
+}
+
+/// Whether a record has room for merged tags: both sides may have filled theirs.
+pub(crate) fn tags_fit(fields: &SourcedFields) -> bool {
+    let tags = fields.tags.value();
+    tags.len() <= MAX_TAGS && tags.iter().map(|tag| written_bytes(tag) + 3).sum::<usize>() <= MAX_TAGS_BYTES
 }
 
 /// Returns the merged field where no values have to be merged; none if both sides changed it to different

@@ -56,6 +56,7 @@ use crate::document::{Document, DocumentError, Limits, quoted};
 
 pub use bounds::{MAX_COMPARED_BYTES, MAX_EFFORT, TooMuch};
 pub use fields::merge_fields;
+pub(crate) use fields::tags_fit;
 pub use fragment::Fragment;
 pub use path::{EdgeName, Path, Step};
 pub use three::Side;

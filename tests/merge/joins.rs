@@ -10,7 +10,7 @@ use pflow_store::{
 };
 use serde_json::Value;
 
-use pflow_testkit::{Kind, Site, VersionParts, conflict, every_backend, id, notices};
+use pflow_testkit::{Kind, Site, VersionParts, conflict, damaged, every_backend, id, notices};
 
 every_backend!(
     two_stores_that_merge_the_same_versions_hold_the_same_bytes,
@@ -20,6 +20,8 @@ every_backend!(
     base_of_a_merge_is_the_version_that_was_loaded,
     merged_deletion_is_undeleted,
     reference_is_taken_from_the_version_itself,
+    tags_that_do_not_fit_are_refused,
+    merge_that_does_not_follow_from_its_parents_is_damage,
 );
 
 /// A document with three nodes, each with a text.
@@ -276,4 +278,43 @@ async fn reference_is_taken_from_the_version_itself(site: Site) {
     assert_eq!(merged.record, there.merge_version(merge(), mine).await.unwrap().record);
     let head = site.json("workflows/a/metadata.json").await;
     assert!(!head.to_string().contains("later"), "{head}");
+}
+
+async fn tags_that_do_not_fit_are_refused(site: Site) {
+    let (here, other, there) = parted(&site).await;
+    let tags = |letter: char| (0..40).map(move |n| format!("{letter}{n}"));
+    here.save(request(["1", "2", "0"]).tags(tags('a'))).await.unwrap();
+    there.save(request(["1", "0", "3"]).tags(tags('b'))).await.unwrap();
+    let theirs = current(&there).await.1;
+    exchange(&other, &site).await;
+    let refused = conflict(here.merge_version(merge(), theirs).await);
+    assert!(matches!(&refused, Conflict::Unresolved { obstacle: Obstacle::TooManyTags, .. }), "{refused}");
+    // A save that merges has the same bound.
+    let mine = SaveRequest::new(id("a"), text(["1", "0", "5"]), Expect::Generation(2)).tags(tags('c'));
+    let refused = conflict(here.save(mine.resolver(Arc::new(Policy::Merge))).await);
+    assert!(matches!(&refused, Conflict::Unresolved { obstacle: Obstacle::TooManyTags, .. }), "{refused}");
+}
+
+async fn merge_that_does_not_follow_from_its_parents_is_damage(site: Site) {
+    let (here, other, there) = parted(&site).await;
+    here.save(request(["1", "2", "0"])).await.unwrap();
+    there.save(request(["1", "0", "3"])).await.unwrap();
+    let theirs = current(&there).await.1;
+    exchange(&other, &site).await;
+    let merged = here.merge_version(merge(), theirs).await.unwrap().record;
+    here.close().await.unwrap();
+    let key = format!("versions/a/{:012}-{}", merged.generation, merged.version_id);
+    let mut parts = VersionParts::of(&site.get(&key).await.unwrap()).unwrap();
+    let mut record = parts.fields();
+    record["author"] = "mallory@evil".into();
+    parts.record = record.to_string().into_bytes();
+    let mut head = site.json("workflows/a/metadata.json").await;
+    (head["current"]["record"], head["current"]["record_hash"]) =
+        (record, parts.record_hash().to_string().into());
+    site.put_raw(&key, parts.object()).await;
+    site.put("workflows/a/metadata.json", format!("{head}\n")).await;
+    let report = site.other_store(9).await.verify().await.unwrap();
+    assert!(!report.is_sound());
+    assert_eq!(damaged(&report), [key.as_str()], "{report:?}");
+    assert!(report.findings[0].reason.contains("its id does not follow from its record"), "{report:?}");
 }

@@ -18,7 +18,7 @@ use crate::{
         ChainPlace, Current, MAX_GENERATION, Operation, StoredVersion, VersionRecord, VersionRef, WorkflowId,
         keys,
     },
-    merge::{self, Merge, merge_fields},
+    merge::{self, Merge, merge_fields, tags_fit},
     repo::{Objects, StoredHead, corrupt, unreadable},
     store::Shared,
 };
@@ -168,6 +168,7 @@ impl Sides {
             Err(overlaps) => overlaps.clone(),
         };
         match (merge::merge(base_document.as_ref(), &ours, &theirs, &limits), fields) {
+            (Merge::Clean(_), Ok(fields)) if !tags_fit(&fields) => Ok(Err(Obstacle::TooManyTags)),
             (Merge::Clean(document), Ok(fields)) => {
                 let content = document.bytes().clone();
                 Ok(Ok((describe_exactly(&document, fields), content)))

@@ -16,7 +16,7 @@ use crate::{
     document::{Document, DocumentError, Limits, Strictness},
     flow::{Action, Node, Visit},
     format::{FieldChanges, Operation, SourcedFields, StoredVersion, VersionRecord},
-    merge::{self, Merge, merge_fields},
+    merge::{self, Merge, merge_fields, tags_fit},
 };
 
 /// Merges our document with the stored one, with the version that ours was built on as the base.
@@ -200,6 +200,9 @@ impl Work {
         let fields = merge_fields(base_fields.as_ref(), &our.fields, &their.fields);
         let document = merge::merge(base_document.as_ref(), &ours, &theirs, &limits);
         let (document, fields) = match (document, fields) {
+            (Merge::Clean(_), Ok(fields)) if !tags_fit(&fields) => {
+                return Ok(MergeOutcome::Blocked(Obstacle::TooManyTags));
+            }
             (Merge::Clean(document), Ok(fields)) => (document, fields),
             (Merge::TooMuch(source), _) => return Ok(MergeOutcome::Blocked(Obstacle::TooMuch { source })),
             (Merge::Refused(source), Ok(_)) => return Err(source),

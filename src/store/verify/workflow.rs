@@ -6,7 +6,7 @@ use super::{Report, Severity, found};
 use crate::{
     ErrorKind, Remedy, Result, Store,
     document::MediaType,
-    format::{Current, Head, Jump, Lockfile, VersionRef, WorkflowId, keys},
+    format::{Current, Head, Jump, Lockfile, VersionRecord, VersionRef, WorkflowId, keys},
     repo::{ParentWalk, VersionName},
     store::copy::CopyState,
 };
@@ -131,6 +131,7 @@ impl Store {
                 chain.own_jumps.extend(record.jump.clone().map(|jump| (key.clone(), jump)));
                 next_depth = Some(depth.saturating_sub(1));
             }
+            check_names(&key, record, report);
             if let Some(parent) = record.parents.iter().find(|parent| parent.generation >= record.generation)
             {
                 report.damage(&key, format!("its parent has generation {}", parent.generation));
@@ -221,5 +222,18 @@ impl Store {
         report.add(Severity::Notice, key, reason, Some(Remedy::InspectLock { id: head.id.clone() }));
         report.out_of_line.insert(head.id.clone());
         Ok(())
+    }
+}
+
+/// Checks the generation of a version, and the id of a derived one: both follow from the rest of the record.
+fn check_names(key: &Key, record: &VersionRecord, report: &mut Report) {
+    let highest = record.older_parents().map(|parent| parent.generation).max().unwrap_or(0);
+    if record.generation != highest.saturating_add(1) {
+        let (says, is) = (record.generation, highest.saturating_add(1));
+        report.damage(key, format!("it says that its generation is {says}, not {is}"));
+    }
+    let follows = |derived: VersionRecord| derived.version_id == record.version_id;
+    if record.is_derived() && !record.clone().derived().is_ok_and(follows) {
+        report.damage(key, "its id does not follow from its record".to_owned());
     }
 }
