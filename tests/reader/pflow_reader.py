@@ -10,6 +10,7 @@ STORE is the folder of a store on a disk, also with work in its journal, or a fo
 Exit codes: 0 done, 1 damaged or not found, 2 usage, 3 not a store, 4 written by a newer program.
 """
 import argparse, base64, hashlib, json, os, re, struct, sys
+from datetime import datetime, timedelta, timezone
 from collections.abc import Mapping
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -50,6 +51,15 @@ class NoStore(Exception):
 
 
 # Text, hashes and checksums
+
+
+def derived_id(text, record):
+    """Returns the id of a derived merge whose record is this text."""
+    zero = text.replace(record["version_id"].encode(), b"0" * 26, 1)
+    moment = datetime.fromisoformat(record["modified"].replace("Z", "+00:00"))
+    time = (moment - datetime(1970, 1, 1, tzinfo=timezone.utc)) // timedelta(milliseconds=1)
+    bits = time << 80 | int.from_bytes(hashlib.sha256(zero).digest()[:10], "big")
+    return "".join("0123456789abcdefghjkmnpqrstvwxyz"[bits >> 5 * at & 31] for at in range(25, -1, -1))
 
 
 def sha256(data):
@@ -451,6 +461,8 @@ class Objects:
             require(key, other["generation"] < record["generation"], "refers to a generation that is not lower")
         highest = max((it["generation"] for it in below), default=0)
         require(key, record["generation"] == highest + 1, "the generation is not one more than the highest parent's")
+        if record["operation"] == "merge":
+            require(key, record["version_id"] == derived_id(text, record), "the id does not follow from the record")
         return Version(key, record, envelope["record_hash"], envelope, content)
 
     def chain(self, workflow, generation=None):
