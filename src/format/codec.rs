@@ -44,7 +44,7 @@ pub(crate) fn decode<T: DeserializeOwned>(kind: Kind, bytes: &[u8]) -> Result<T,
     parse(kind, bytes)
 }
 
-/// The same for a line that ends with a checksum, which is checked before any field but the `format` is used.
+/// The same for a line that ends with a checksum, which is checked before any field is used.
 pub(crate) fn decode_sealed<T: DeserializeOwned>(kind: Kind, line: &[u8]) -> Result<T, FormatError> {
     match unseal(&SHA256, line) {
         Ok(unsealed) => {

@@ -9,10 +9,11 @@ use crate::{document::ContentHash, text_form::text_form};
 /// The highest generation that fits into a key: 12 digits.
 pub const MAX_GENERATION: u64 = 999_999_999_999;
 
-/// The id of one attempt to make a generation: a ULID, 26 lowercase letters and digits that sort by time.
+/// The name of a version in the world: 26 lowercase letters and digits, as of a ULID.
 ///
-/// An id is used for exactly one attempt, so a version that is found in a chain proves that its attempt
-/// succeeded.
+/// A saved version has the random id of the attempt that wrote it, so a version that is found in a chain proves
+/// that its attempt succeeded. A derived version has an id that follows from its record: several attempts may
+/// write it, and it proves that the same merge is in the chain.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct VersionId([u8; LENGTH]);
 

@@ -86,8 +86,8 @@ impl Index {
         Ok(findings)
     }
 
-    /// Reads ahead what [`gained`](Self::gained) will need, many versions at a time: records name all versions
-    /// between the one that the index knows and the head's.
+    /// Reads ahead what [`gained`](Self::gained) will need, many versions at a time: records name nearly all
+    /// versions between the one that the index knows and the head's.
     async fn fetch_gained(
         &self,
         heads: &[(WorkflowId, Result<Arc<StoredHead>>)],

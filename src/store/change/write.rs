@@ -38,8 +38,9 @@ use crate::{
 /// Before the first version of a workflow is written, its existing versions are listed: nothing is saved over
 /// a lost head.
 ///
-/// Every attempt has its own version id, so a version in the chain proves that its attempt landed. That
-/// settles an attempt whose reply was lost; see [`HeadSwap`].
+/// Every attempt to save has its own version id, so a version in the chain proves that its attempt landed. That
+/// settles an attempt whose reply was lost; see [`HeadSwap`]. A derived version may be that of several attempts;
+/// then it proves that one of them landed, which has the same result. So no attempt ever deletes one.
 pub(super) struct WriteAtomic;
 
 #[derive(Debug)]
