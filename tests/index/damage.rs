@@ -8,6 +8,7 @@ every_backend!(
     lists_are_correct_whatever_part_of_the_index_is_lost,
     wrong_index_is_reported_and_repaired,
     broken_history_is_reported,
+    damaged_index_of_an_empty_store_is_reported,
     export_has_the_schema_of_the_seed_and_a_backup,
 );
 
@@ -82,6 +83,17 @@ async fn lists_are_correct_whatever_part_of_the_index_is_lost(site: Site) {
     site.remove("ops/checkpoint").await;
     for _ in store.save_all([save("late", "2", Expect::Any)]).collect::<Vec<_>>().await {}
     assert!(!site.other_store(3).await.status().await.unwrap().index.lost);
+}
+
+async fn damaged_index_of_an_empty_store_is_reported(site: Site) {
+    let store = site.store().await;
+    assert_eq!(notices(&store.verify().await.unwrap()), [""; 0], "a new store has no index");
+    store.reindex().await.unwrap();
+    let whole = String::from_utf8(site.get("ops/checkpoint").await.unwrap().to_vec()).unwrap();
+    site.put_raw("ops/checkpoint", whole.replace("\"sequence\":1", "\"sequence\":2")).await;
+    assert_eq!(damaged(&site.other_store(2).await.verify().await.unwrap()), ["ops/checkpoint"]);
+    assert_eq!(store.reindex().await.unwrap(), 0);
+    assert!(site.other_store(3).await.verify().await.unwrap().is_sound());
 }
 
 async fn wrong_index_is_reported_and_repaired(site: Site) {

@@ -25,8 +25,9 @@ impl Store {
         let root = keys::index_root();
         // A fold may have replaced a part of the index while it was read.
         let lost = if view.lost.is_some() { shared.index.afresh().view().await?.lost } else { None };
+        // A store without workflows need not have an index.
         if let Some(lost) = lost
-            && !ids.is_empty()
+            && (lost == Lost::Damaged || !ids.is_empty())
         {
             let severity = if lost == Lost::Damaged { Severity::Damage } else { Severity::Notice };
             report.add(severity, &root, "the index is lost; it is read from the workflows", reindex());
