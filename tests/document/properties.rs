@@ -95,8 +95,9 @@ proptest! {
             parse(text.clone()),
             Err(DocumentError::Syntax { .. } | DocumentError::NotUtf8 { .. })
         );
-        // serde_json has no room for the number, and is otherwise the second opinion.
-        prop_assert_eq!(is_json, serde_json::from_str::<Value>(&text.replace("e400", "e40")).is_ok());
+        // serde_json is the second opinion. It has no room for so large a number, also with digits behind it, but
+        // takes a small one for zero.
+        prop_assert_eq!(is_json, serde_json::from_str::<Value>(&text.replace("e400", "e-400")).is_ok());
     }
 
     #[test]
