@@ -14,7 +14,7 @@ use super::{
     state::{ChangePhase, Doubts},
 };
 use crate::{
-    Error, Result,
+    Error, NoContent, Result,
     conflict::Goal,
     flow::{Action, Failure, Node, Retry, Visit},
     format::{ChainPlace, Current, Ended, Head, VersionId, keys},
@@ -213,17 +213,25 @@ fn is_fresh(put: &Operation) -> bool {
     matches!(put, Operation::Put { kind: WriteKind::Fresh, .. })
 }
 
-/// Whether a derived version is there already. Its content may have been pruned or moved since, so the records
+/// Whether a derived version is there already, with its content. Its envelope may be another one, so the records
 /// are compared.
 ///
 /// # Errors
-/// Another record is there. Every writer of the key writes the same one, so it is damaged.
+/// Another record is there, which is damage: every writer of the key writes the same one. Or its content is
+/// damaged or was pruned, so no head may be moved to it.
 async fn is_stored(objects: &Objects, head: &Head) -> Result<bool> {
     let Some(current) = &head.current else { return Ok(false) };
     let name = (current.record.generation, current.record.version_id);
     match objects.unvouched_record(&head.id, &name).await? {
         None => Ok(false),
-        Some(stored) if stored.record_hash == current.record_hash => Ok(true),
+        Some(stored) if stored.record_hash == current.record_hash => {
+            let version = objects.named_version(&head.id, &current.reference()).await?;
+            if version.content.is_none() && !version.record.deleted {
+                let (id, generation) = (head.id.clone(), name.0);
+                return Err(Error::GenerationMissing { id, generation, why: NoContent::Pruned });
+            }
+            Ok(true)
+        }
         Some(_) => {
             let key = keys::version(&head.id, name.0, &name.1);
             Err(corrupt(&key, "it is not the version that has this id".to_owned()))
