@@ -6,8 +6,8 @@ use pflow_backend::{Batch, Commit, Environment, Key, Object, Prefix, StorageBack
 
 use super::{StoredHead, Traits, VersionName, heads::KnownHeads, records::KnownRecords};
 use crate::format::{
-    ContentPlace, Current, FormatError, Head, StoredRecord, StoredVersion, VersionId, VersionRecord,
-    VersionRef, WorkflowId, keys,
+    ContentPlace, FormatError, Head, Jump, StoredRecord, StoredVersion, VersionId, VersionRecord, VersionRef,
+    WorkflowId, keys,
 };
 use crate::{Error, Result, document::ContentHash};
 
@@ -297,28 +297,49 @@ impl Objects {
         }
     }
 
+    /// Whether the version of that name is the current one or an ancestor of it.
+    pub(crate) async fn has_ancestor(&self, head: &Head, name: &VersionName) -> Result<bool> {
+        let is_named = |named: &VersionRef| (named.generation, named.version_id) == *name;
+        Ok(self.ancestors(head, name.0, is_named).await?.is_some())
+    }
+
     /// Visits the current version and its ancestors along all parents, from the highest generation down to
     /// `lowest`, each once, until `is_sought` says so. Returns the one that was sought.
+    ///
+    /// # Errors
+    /// A record cannot be read, and none of the other ancestors, which jumps lead to, was the one.
     async fn ancestors(
         &self,
         head: &Head,
         lowest: u64,
         mut is_sought: impl FnMut(&VersionRef) -> bool,
     ) -> Result<Option<VersionRef>> {
-        let mut open = BTreeMap::new();
         let name = |named: &VersionRef| (named.generation, named.version_id);
-        open.extend(head.current.iter().map(Current::reference).map(|named| (name(&named), named)));
+        let mut open = BTreeMap::new();
+        let mut damage = None;
+        if let Some(current) = &head.current {
+            let known = current.chain().map(Jump::reference).filter(|named| named.generation >= lowest);
+            open.extend(known.chain([current.reference()]).map(|named| (name(&named), named)));
+        }
         while let Some((_, named)) = open.pop_last() {
             if is_sought(&named) {
                 return Ok(Some(named));
             }
-            if named.generation > lowest {
-                let record = self.record(&head.id, &named).await?;
-                let parents = record.older_parents().filter(|parent| parent.generation >= lowest);
-                open.extend(parents.map(|parent| (name(parent), parent.clone())));
+            if named.generation <= lowest {
+                continue;
+            }
+            match self.record(&head.id, &named).await {
+                Ok(record) => {
+                    let jump = record.jump.as_ref().map(Jump::reference);
+                    let below = record.older_parents().cloned().chain(jump);
+                    let below = below.filter(|it| it.is_below(named.generation) && it.generation >= lowest);
+                    open.extend(below.map(|it| (name(&it), it)));
+                }
+                Err(error) if error.spares_others() => damage = Some(error),
+                Err(other) => return Err(other),
             }
         }
-        Ok(None)
+        damage.map_or(Ok(None), Err)
     }
 
     /// Walks back along first parents, from the first parent of `record`.

@@ -348,8 +348,7 @@ impl Store {
         if stored.head.fence < head.fence {
             return Ok(false);
         }
-        let version = self.shared.objects.version_of_id(&stored.head, &head.to.version_id).await?;
-        Ok(version.is_some())
+        self.shared.objects.has_ancestor(&stored.head, &(head.to.generation, head.to.version_id)).await
     }
 }
 
