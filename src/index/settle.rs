@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use futures::{StreamExt, stream};
 use pflow_backend::Key;
 
@@ -8,7 +10,7 @@ use super::{
 };
 use crate::{
     Result,
-    format::{VersionRecord, WorkflowId},
+    format::{Operation, VersionRecord, WorkflowId},
     register::{Around, EncodedHead, swap_head},
     repo::{Candidate, StoredHead, VersionStatus},
 };
@@ -73,7 +75,13 @@ impl Index {
         if !is_fenced {
             return Ok(SettledRecords::default());
         }
-        let unconfirmed = records.iter().flat_map(|record| unconfirmed(&ancestry, record)).collect();
+        // Two records without their highest versions may both have the same edit below.
+        let unconfirmed: BTreeMap<_, _> = records
+            .iter()
+            .flat_map(|record| unconfirmed(&ancestry, record))
+            .map(|line| (line.version.version_id, line))
+            .collect();
+        let unconfirmed = unconfirmed.into_values().collect();
         Ok(SettledRecords { covered: records.into_iter().map(|record| record.key).collect(), unconfirmed })
     }
 
@@ -90,8 +98,8 @@ impl Index {
     }
 }
 
-/// Returns the versions of the commit behind `record` that are unconfirmed, as far as they are there. Where its
-/// highest version was never written, these are all that may be of the same commit.
+/// Returns the versions of the commit behind `record` that are unconfirmed, as far as they are there. If its
+/// highest version was never written, these are the kept edits that may be of the same commit.
 fn unconfirmed(ancestry: &Ancestry, record: &PendingChange) -> Vec<Unconfirmed> {
     let tip = (record.generation, record.version_id);
     let below = (1..record.versions).map(u64::from).filter_map(|n| record.generation.checked_sub(n));
@@ -100,7 +108,12 @@ fn unconfirmed(ancestry: &Ancestry, record: &PendingChange) -> Vec<Unconfirmed> 
     let parent = of_tip.and_then(Candidate::record).and_then(VersionRecord::replaced);
     let is_of_commit = |candidate: &&Candidate| {
         let (generation, version_id) = candidate.name;
-        let is_below = || below.contains(&generation) && parent.is_none_or(|it| it.version_id == version_id);
+        let is_edit = || candidate.record().is_some_and(|it| it.operation == Operation::ADOPT);
+        let is_its_own = || match parent {
+            Some(parent) => parent.version_id == version_id,
+            None => of_tip.is_none() && is_edit(),
+        };
+        let is_below = || below.contains(&generation) && is_its_own();
         candidate.name == tip || is_below()
     };
     let is_unconfirmed =

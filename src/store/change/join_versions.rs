@@ -63,7 +63,7 @@ pub(super) async fn join_versions(shared: &Shared, stored: &StoredHead, with: &V
     let generation = sides.first.record.generation.saturating_add(1);
     if generation > MAX_GENERATION {
         let reason = format!("there is no generation after {MAX_GENERATION}");
-        return Err(corrupt(&keys::head(id), reason));
+        return Err(corrupt(&keys::version(id, first.generation, &first.version_id), reason));
     }
     let (created, modified) = sides.times();
     let made = blocking::on_compared(sides.size(), move || sides.merged()).await?;
