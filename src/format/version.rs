@@ -31,8 +31,8 @@ pub struct VersionRecord {
     pub parents: Vec<VersionRef>,
     /// The number of versions along the first parents of the same workflow, this one included.
     pub depth: u64,
-    /// The number of versions with two parents among them. Where two versions of one chain have the same
-    /// number, no other branch came in between.
+    /// The number of versions with two parents of the same workflow among them. If a version and an ancestor
+    /// along the first parents have the same number, no other branch came in between.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub merges: u64,
     /// An ancestor along the first parents, further back than the parent; see [`Jump`]. None for the first
@@ -211,6 +211,7 @@ impl StoredRecord {
             return Err(FormatError::Contradiction(format!("it is a version of {}", record.id)));
         }
         envelope.check(&record)?;
+        record.check_id(line)?;
         let end = bytes.len() - rest.len() + length + 1;
         let inline = if envelope.place == ContentPlace::Inline { record.size } else { 0 };
         if (end as u64).checked_add(inline) != Some(size) {
@@ -249,6 +250,26 @@ impl VersionRecord {
         let zero = Self { version_id: VersionId::ZERO, ..self };
         let version_id = VersionId::derived(zero.modified, ContentHash::of(&zero.line()?));
         Ok(Self { version_id, ..zero })
+    }
+
+    /// Checks that the id of a derived version follows from its record as it is stored. A later program may
+    /// have put fields into it, so the record is not encoded again.
+    fn check_id(&self, line: &[u8]) -> Result<(), FormatError> {
+        let field = |id: VersionId| format!("\"version_id\":\"{id}\"").into_bytes();
+        let (own, zero) = (field(self.version_id), field(VersionId::ZERO));
+        let at = line.windows(own.len()).position(|bytes| bytes == own);
+        let zeroed = at.and_then(|at| Some([line.get(..at)?, &zero, line.get(at + own.len()..)?].concat()));
+        let follows =
+            |line: &Vec<u8>| VersionId::derived(self.modified, ContentHash::of(line)) == self.version_id;
+        if !self.is_derived() || zeroed.as_ref().is_some_and(follows) {
+            return Ok(());
+        }
+        Err(FormatError::Contradiction("its id does not follow from its record".to_owned()))
+    }
+
+    /// Whether it has two parents of the same workflow.
+    pub(crate) fn is_merge(&self) -> bool {
+        self.parents.iter().filter(|parent| parent.workflow.is_none()).count() > 1
     }
 
     /// Whether other writers may write this very version as well, so that no failed attempt may delete it.

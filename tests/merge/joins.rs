@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use pflow_store::{
     ChangeRequest, Conflict, ErrorKind, Expect, SaveRequest, Store,
     conflict::{How, Obstacle, Policy},
@@ -22,6 +23,8 @@ every_backend!(
     reference_is_taken_from_the_version_itself,
     tags_that_do_not_fit_are_refused,
     merge_that_does_not_follow_from_its_parents_is_damage,
+    wrong_count_of_merges_is_damage,
+    base_is_found_beside_a_damaged_version,
 );
 
 /// A document with three nodes, each with a text.
@@ -194,6 +197,20 @@ async fn version_with_other_bytes_under_a_derived_id_is_damage(site: Site) {
     assert_eq!(refused.kind(), ErrorKind::Corrupt, "{refused}");
     assert!(refused.to_string().starts_with(&key), "{refused}");
     assert_eq!(current(&here).await.0.generation, 3, "nothing was changed");
+    // Its record is sound, but a head with it could not be loaded: a damaged content, and one that was pruned.
+    let mut flipped = whole.to_vec();
+    *flipped.last_mut().unwrap() ^= 1;
+    site.put_raw(&key, Bytes::from(flipped)).await;
+    let refused = here.merge_version(merge(), theirs.clone()).await.unwrap_err();
+    assert!(refused.kind() == ErrorKind::Corrupt && refused.to_string().starts_with(&key), "{refused}");
+    let mut pruned = VersionParts::of(&whole).unwrap();
+    pruned.envelope.insert("content".to_owned(), "pruned".into());
+    pruned.envelope.insert("pruned_by".to_owned(), "p".repeat(26).into());
+    pruned.content = Bytes::new();
+    site.put_raw(&key, pruned.object()).await;
+    let refused = here.merge_version(merge(), theirs.clone()).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::NotFound, "{refused}");
+    assert_eq!(current(&here).await.0.generation, 3, "nothing was changed");
     // The same bytes are no obstacle.
     site.put_raw(&key, whole).await;
     assert_eq!(here.merge_version(merge(), theirs).await.unwrap().record, merged);
@@ -317,4 +334,47 @@ async fn merge_that_does_not_follow_from_its_parents_is_damage(site: Site) {
     assert!(!report.is_sound());
     assert_eq!(damaged(&report), [key.as_str()], "{report:?}");
     assert!(report.findings[0].reason.contains("its id does not follow from its record"), "{report:?}");
+}
+
+/// The count tells whether the base of a merge can be on another branch, so it must be right.
+async fn wrong_count_of_merges_is_damage(site: Site) {
+    let (here, other, there) = parted(&site).await;
+    here.save(request(["1", "2", "0"])).await.unwrap();
+    there.save(request(["1", "0", "3"])).await.unwrap();
+    let theirs = current(&there).await.1;
+    exchange(&other, &site).await;
+    assert_eq!(here.merge_version(merge(), theirs).await.unwrap().record.merges, 1);
+    assert_eq!(here.save(request(["4", "2", "3"])).await.unwrap().record.merges, 1);
+    here.close().await.unwrap();
+    // A later program that does not know the field writes the next version without it.
+    let mut head = site.json("workflows/a/metadata.json").await;
+    let key = site.only_key("versions/a/000000000005-").await;
+    let mut parts = VersionParts::of(&site.get(&key).await.unwrap()).unwrap();
+    let mut record = parts.fields();
+    record.as_object_mut().unwrap().remove("merges").unwrap();
+    parts.record = record.to_string().into_bytes();
+    (head["current"]["record"], head["current"]["record_hash"]) =
+        (record, parts.record_hash().to_string().into());
+    site.put_raw(&key, parts.object()).await;
+    site.put("workflows/a/metadata.json", format!("{head}\n")).await;
+    let report = site.other_store(9).await.verify().await.unwrap();
+    assert!(report.findings.iter().any(|it| it.reason.contains("merges lead to it")), "{report:?}");
+    assert!(!report.is_sound());
+}
+
+/// A save names the version that it was built on. A damaged one between does not hide it: jumps lead past it.
+async fn base_is_found_beside_a_damaged_version(site: Site) {
+    let store = site.store().await;
+    store.save(request(["0", "0", "0"])).await.unwrap();
+    let loaded = store.load(&id("a")).await.unwrap();
+    for n in 1..9 {
+        store.save(request([&n.to_string(), "0", "0"])).await.unwrap();
+    }
+    store.close().await.unwrap();
+    site.put_raw(&site.only_key("versions/a/000000000005-").await, "damaged").await;
+    let other = site.other_store(2).await;
+    let mine =
+        SaveRequest::new(id("a"), text(["0", "5", "0"]), loaded.expect()).resolver(Arc::new(Policy::Merge));
+    let saved = other.save(mine).await.unwrap();
+    assert_eq!((saved.generation, saved.resolved.unwrap().how), (10, Some(How::Merged)));
 }

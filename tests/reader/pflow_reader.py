@@ -538,10 +538,13 @@ class Objects:
             todo += parents_within(workflow, record)
             first = first_parent(workflow, record)
             if first is None:
-                require(key, (record["depth"], record["jump"]) == (1, None), "depth or jump of a first version is wrong")
+                place = (record["depth"], record["jump"], record.get("merges", 0))
+                require(key, place == (1, None, 0), "depth, jump or merges of a first version are wrong")
                 return
             parent = self.version(workflow, first)
             require(key, record["depth"] == parent.record["depth"] + 1, "the depth does not follow from the first parent")
+            merges = parent.record.get("merges", 0) + (len(parents_within(workflow, record)) > 1)
+            require(key, record.get("merges", 0) == merges, "the merges do not follow from the first parent")
             expected, near = jump_to(parent), parent.record["jump"]
             far = self.version(workflow, near).record["jump"] if near else None
             if far and parent.record["depth"] - near["depth"] == near["depth"] - far["depth"]:

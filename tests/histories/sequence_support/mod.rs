@@ -305,12 +305,13 @@ impl World {
             // Nothing is committed over a hurt head.
             return;
         }
-        let branch = raw::version(&head, "branch", self.taken, &[], 1);
+        let branch = raw::version(&head, "branch", self.taken, &[], (1, 0));
         self.put(&branch.key, branch.bytes.clone()).await;
-        let end = raw::version(&head, "branch, its end", self.taken, &[branch.reference], 2);
+        let end = raw::version(&head, "branch, its end", self.taken, &[branch.reference], (2, 0));
         self.put(&end.key, end.bytes.clone()).await;
-        let (parents, depth) = ([raw::current(&head), end.reference], raw::depth(&head));
-        let merge = raw::version(&head, &self.text(), self.taken, &parents, depth + 1);
+        let parents = [raw::current(&head), end.reference];
+        let place = (raw::depth(&head) + 1, raw::merges(&head) + 1);
+        let merge = raw::version(&head, &self.text(), self.taken, &parents, place);
         let next = raw::head_with(&head, &merge);
         self.put(&merge.key, merge.bytes.clone()).await;
         self.put(&merge.pending, Bytes::new()).await;
@@ -324,20 +325,20 @@ impl World {
     async fn push(&mut self) {
         let Some(head) = self.get(HEAD).await.filter(|head| raw::generation(head) > 0) else { return };
         if self.place == Place::Bucket {
-            let next =
-                raw::version(&head, "pushed", self.taken, &[raw::current(&head)], raw::depth(&head) + 1);
+            let place = (raw::depth(&head) + 1, raw::merges(&head));
+            let next = raw::version(&head, "pushed", self.taken, &[raw::current(&head)], place);
             self.put(&next.key, next.bytes).await;
             self.put(&next.pending, Bytes::new()).await;
         }
         if let Some(parent) = raw::parent(&head) {
-            let depth = raw::depth(&head);
-            let first = raw::version(&head, "pushed, a branch", self.taken, &[parent], depth);
+            let (depth, merges) = (raw::depth(&head), raw::merges_below(&head));
+            let first = raw::version(&head, "pushed, a branch", self.taken, &[parent], (depth, merges));
             let second = raw::version(
                 &head,
                 "pushed, its end",
                 self.taken,
                 std::slice::from_ref(&first.reference),
-                depth + 1,
+                (depth + 1, merges),
             );
             self.put(&first.key, first.bytes).await;
             self.put(&second.key, second.bytes).await;

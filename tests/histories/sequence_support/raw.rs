@@ -70,9 +70,27 @@ pub(crate) fn depth(head: &Bytes) -> u64 {
     json_of(head)["current"]["record"]["depth"].as_u64().unwrap()
 }
 
-/// A version of this depth with this text and these parents; `head` gives everything else. `number` makes it
+/// How many merges lead to the current version.
+pub(crate) fn merges(head: &Bytes) -> u64 {
+    json_of(head)["current"]["record"]["merges"].as_u64().unwrap_or(0)
+}
+
+/// How many merges lead to the first parent of the current version.
+pub(crate) fn merges_below(head: &Bytes) -> u64 {
+    let parents = json_of(head)["current"]["record"]["parents"].as_array().unwrap().len();
+    merges(head) - u64::from(parents > 1)
+}
+
+/// A version of this depth and this number of merges with this text and these parents; `head` gives everything
+/// else. `number` makes it
 /// another one than at other steps. Its jump is to its parent.
-pub(crate) fn version(head: &Bytes, text: &str, number: usize, parents: &[Value], depth: u64) -> RawVersion {
+pub(crate) fn version(
+    head: &Bytes,
+    text: &str,
+    number: usize,
+    parents: &[Value],
+    (depth, merges): (u64, u64),
+) -> RawVersion {
     let content = plan(text);
     let generation = parents.iter().map(|it| it["generation"].as_u64().unwrap()).max().unwrap_or(0) + 1;
     let hash = ContentHash::of(format!("{text} {number} {generation}").as_bytes()).to_string();
@@ -82,6 +100,10 @@ pub(crate) fn version(head: &Bytes, text: &str, number: usize, parents: &[Value]
     record["version_id"] = version_id.clone().into();
     record["parents"] = parents.to_vec().into();
     record["depth"] = depth.into();
+    record.as_object_mut().unwrap().remove("merges");
+    if merges > 0 {
+        record["merges"] = merges.into();
+    }
     record["jump"] = parents.first().cloned().unwrap_or_default();
     if let Some(jump) = record["jump"].as_object_mut() {
         jump.insert("depth".to_owned(), (depth - 1).into());
