@@ -32,7 +32,8 @@ impl Index {
     /// The ancestry decides, see [`crate::repo::classify`]. If the head is hurt, nothing is settled and the
     /// records remain. Otherwise the head is rewritten, so that the swap of the attempt can never land, and
     /// the record becomes a line of the index. A writer that is still at work loses its swap and retries with
-    /// a new version id. A derived version keeps its id and can still become current, so it gets no line. A crash in between leaves the record, and the next fold repeats the work.
+    /// a new version id. A derived version keeps its id and can still become current, so it gets no line. A
+    /// crash in between leaves the record, and the next fold repeats the work.
     ///
     /// A workflow that cannot be settled now keeps its records for a later fold.
     pub(super) async fn settle(&self, unreached: Vec<(WorkflowId, Vec<PendingChange>)>) -> SettledRecords {

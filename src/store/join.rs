@@ -15,9 +15,10 @@ impl Store {
     ///
     /// # Errors
     /// [`crate::Error::InvalidField`] for a request with a message; [`crate::Error::GenerationMissing`] if the
-    /// store does not have the version `with`, or if a content was pruned; [`crate::Error::Conflict`] if both sides changed the same places, if the other version was built on the
-    /// current one, or if a lock or an edit is in the way; [`crate::Error::Corrupt`] if a version that is
-    /// needed is missing or damaged; otherwise as [`Store::save`].
+    /// store does not have the version `with`, or if a content was pruned; [`crate::Error::Conflict`] if both
+    /// sides changed the same places, if the other version was built on the current one, or if another client's
+    /// lock or a person's edit does not permit it; [`crate::Error::Corrupt`] if a version that is needed is missing
+    /// or damaged; otherwise as [`Store::save`].
     pub async fn merge_version(&self, request: ChangeRequest, with: VersionRef) -> Result<Saved> {
         if request.request.message.is_some() {
             let reason = "a merge of two stored versions has none".to_owned();

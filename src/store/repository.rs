@@ -10,7 +10,15 @@ use crate::{Result, format::keys, repo::Objects};
 ///
 /// IMPORTANT: never the journal, `values/` or `quarantine/`. After a crash they may hold the only copy of
 /// saved data. When the store is closed the journal is an empty file.
-const GITIGNORE: &str = "# Written by pflow-store: what belongs to this machine and this moment.\n/.journal/instance\n/.journal/lock\n/.journal/waiting\n/.journal/state\n/.journal/staging/\n/workflows/*/workflow.lock\n";
+const GITIGNORE: &str = concat!(
+    "# Written by pflow-store: what belongs to this machine and this moment.\n",
+    "/.journal/instance\n",
+    "/.journal/lock\n",
+    "/.journal/waiting\n",
+    "/.journal/state\n",
+    "/.journal/staging/\n",
+    "/workflows/*/workflow.lock\n",
+);
 
 /// The bytes of a store are hashed, so git must not change any: no line ends (`text=auto`, `core.autocrlf`,
 /// `eol`), no `$Id$`, no other encoding, whatever attribute files in parent folders say. `-text` disables

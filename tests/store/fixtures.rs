@@ -16,7 +16,7 @@ use pflow_store::{
     format::Operation,
     fs::FsBackend,
 };
-use pflow_testkit::{generations, id, notices};
+use pflow_testkit::{copy_files, generations, id, notices};
 use tempfile::TempDir;
 
 const AT_REST: &str = "at-rest";
@@ -28,17 +28,6 @@ fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/format-1").join(name)
 }
 
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
-        let target = to.join(entry.file_name());
-        match entry.file_type().unwrap().is_dir() {
-            true => copy(&entry.path(), &target),
-            false => drop(fs::copy(entry.path(), &target).unwrap()),
-        }
-    }
-}
-
 async fn at(path: &Path) -> Store {
     // Locks of other handles are waited for by a real clock.
     let backend = FsBackend::create(path, Arc::new(SystemEnvironment::new().unwrap())).await.unwrap();
@@ -48,7 +37,7 @@ async fn at(path: &Path) -> Store {
 /// A copy of a fixture, opened.
 async fn opened(name: &str) -> (TempDir, Store) {
     let place = tempfile::tempdir().unwrap();
-    copy(&folder(name), place.path());
+    copy_files(&folder(name), place.path());
     let store = at(place.path()).await;
     (place, store)
 }
@@ -144,7 +133,7 @@ fn keep(from: &Path, name: &str) {
     if to.exists() {
         fs::remove_dir_all(&to).unwrap();
     }
-    copy(from, &to);
+    copy_files(from, &to);
     // What belongs to one machine, and what is left of a moment.
     for left in ["lock", "waiting"] {
         drop(fs::remove_file(to.join(".journal").join(left)));

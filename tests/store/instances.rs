@@ -11,7 +11,7 @@ use pflow_store::{
     object::{ObjectBackend, ObjectOptions},
 };
 use pflow_test_endpoints::S3Endpoint;
-use pflow_testkit::{Probe, Server, damaged, generations, id, notices, save};
+use pflow_testkit::{Probe, Server, copy_files, damaged, generations, id, notices, save};
 use tempfile::TempDir;
 
 const HERE: &str = "s3://plans at https://storage.example";
@@ -23,17 +23,6 @@ fn at(place: &Path) -> StoreBuilder {
 
 async fn instance(store: &Store) -> String {
     store.instance().await.unwrap().unwrap()
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
-        let target = to.join(entry.file_name());
-        match entry.file_type().unwrap().is_dir() {
-            true => copy(&entry.path(), &target),
-            false => drop(fs::copy(entry.path(), &target).unwrap()),
-        }
-    }
 }
 
 /// Two places of one store, which was copied from the first to the second. Each is written to, and opened
@@ -81,7 +70,7 @@ async fn copied_folder_is_told_apart_from_its_original() {
     let first = fill(&store).await;
     store.close().await.unwrap();
     drop(store);
-    copy(&places[0], &places[1]);
+    copy_files(&places[0], &places[1]);
     let stores = [at(&places[0]).open().await.unwrap(), at(&places[1]).open().await.unwrap()];
     are_told_apart(&first, stores, async |number| at(&places[number]).open().await.unwrap()).await;
     // Moved, it is the same place.
@@ -97,7 +86,7 @@ async fn folder_copied_with_work_in_its_journal_is_told_apart() {
     let store = at(&places[0]).init().await.unwrap();
     let first = fill(&store).await;
     // Nothing is in its file yet, or some of it: the store is open.
-    copy(&places[0], &places[1]);
+    copy_files(&places[0], &places[1]);
     let stores = [store, at(&places[1]).open().await.unwrap()];
     are_told_apart(&first, stores, async |number| at(&places[number]).open().await.unwrap()).await;
 }

@@ -495,7 +495,7 @@ impl<'a> Journal<'a> {
         if prepared.is_err() {
             let published = state.filter(|_| knows_all).map(|state| state.position);
             if view.position != published {
-                // Nobody may see here what others do not see, and what may be lost.
+                // Other handles do not see these records, and they may be lost, so this one must not see them either.
                 view.forget();
                 view.verified = false;
             }

@@ -31,7 +31,7 @@
 //!    does not matter whose `b` is read back: the key holds what the write promises, and the version that was
 //!    read is the one to answer. The refusal of our own repeated request is settled in the same way. Other
 //!    bytes are damage, or were put by a client that breaks the rule of the kind. They are a conflict and never
-//!    overtaken, because nobody may have replaced ours. If such an object is removed, as garbage may be, a
+//!    overtaken, because no client may replace ours. If such an object is removed, as garbage may be, a
 //!    request of this write that is still in flight may store it once more, with the right bytes.
 //! 5. **Refusals are bounded.** A server that answers 412 `MOST_REFUSALS` times while the state that `c`
 //!    names is stored does not keep conditions: the write ends with [`ErrorKind::Unsafe`], unknown as in 3. A

@@ -22,7 +22,7 @@ pub(crate) struct Basis {
     pub(crate) copy: CopyState,
     /// The version that an undelete restores.
     pub(crate) restored: Option<StoredVersion>,
-    /// What a merge of stored versions comes to.
+    /// The result of a merge of stored versions.
     pub(crate) joined: Option<Joined>,
     pub(crate) now: DateTime<Utc>,
 }
@@ -52,7 +52,7 @@ pub(crate) enum LeasePlan {
     Grant(LeaseClaim),
 }
 
-/// What a merge of the current version and another stored one comes to.
+/// The result of a merge of the current version and another stored one.
 #[derive(Debug, Clone)]
 pub(crate) enum Joined {
     /// The other version is the current one or an ancestor of it.

@@ -60,6 +60,11 @@ fn marks(journal: &Path) -> io::Result<(Option<Vec<u8>>, Vec<PathBuf>)> {
     Ok((there(fs::read(journal.join("state")))?, values))
 }
 
+/// Copies all files of a folder into which no handle writes.
+pub fn copy_files(from: &Path, to: &Path) {
+    copy_folder(from, to, None).unwrap();
+}
+
 /// Copies all files but those of the folder `except`. Files may be removed meanwhile.
 fn copy_folder(from: &Path, to: &Path, except: Option<&str>) -> io::Result<()> {
     fs::create_dir_all(to)?;

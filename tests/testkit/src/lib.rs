@@ -33,7 +33,7 @@ use tokio::sync::{Mutex, MutexGuard};
 pub use bucket::{BucketServer, external};
 pub use hasty::Hasty;
 pub use history::{chain, history, history_lines, unnamed_parts, versions};
-pub use kept::copy_store;
+pub use kept::{copy_files, copy_store};
 pub use layers::{Fault, Left, Log, Probe, Remote, Server, Staged};
 pub use seal::{VersionParts, config_checksum, resealed, sealed_line, version_object};
 pub use site::{Kind, Site, damaged, everything, generations, listed, listing, notices};

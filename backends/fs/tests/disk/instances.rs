@@ -90,7 +90,7 @@ async fn an_id_that_is_removed_under_a_handle_comes_back() {
     write(&backend, put("k", "3")).await;
     assert_eq!(backend.instance().await.unwrap().as_ref(), Some(&id));
     assert_eq!(instance(&place).await.as_ref(), Some(&id));
-    // Nobody knows it any more.
+    // No handle and no file has the id any more.
     backend.close().await.unwrap();
     drop(backend);
     fs::remove_file(place.join(INSTANCE)).unwrap();

@@ -136,6 +136,45 @@ pub(super) async fn an_atomic_batch_is_never_seen_in_part(ground: &Ground) -> Ch
     together([writer(writes.clone(), progress.clone(), batch), reader(writes), reader(reads)]).await.map(drop)
 }
 
+/// The number of a write, and the version that was answered or read with it.
+type Seen = Vec<(usize, Version)>;
+
+/// Puts every number from 1 on under `key`, in order. Returns the versions, with the `first` one, of number 0.
+fn numbers(
+    store: Handle,
+    progress: Arc<Progress>,
+    key: &'static str,
+    first: Version,
+    body: impl Fn(usize) -> Vec<u8> + Send + 'static,
+) -> BoxFuture<'static, Checked<Seen>> {
+    async move {
+        let mut versions = vec![(0, first)];
+        for number in 1..=WRITES {
+            progress.begun.store(number, Ordering::SeqCst);
+            versions.push((number, store.put(key, body(number)).await?));
+            progress.answered.store(number, Ordering::SeqCst);
+            for _ in 0..=number % 2 {
+                yield_now().await;
+            }
+        }
+        Ok(versions)
+    }
+    .boxed()
+}
+
+/// Checks that readers found each number with its own version. The first answer is that of the writer.
+fn are_read_at_once(method: &str, mut answers: Vec<Seen>) -> Checked {
+    let versions = answers.remove(0);
+    for (number, version) in answers.into_iter().flatten() {
+        let own = versions.iter().find(|(_, it)| *it == version).map(|(number, _)| number);
+        ensure!(
+            own == Some(&number),
+            "{method} gave the bytes of write {number} with the version of write {own:?}: it must read both at once"
+        );
+    }
+    Ok(())
+}
+
 /// A read gives bytes and the version of exactly these bytes, also while they are replaced: it reads both at
 /// once.
 pub(super) async fn a_version_is_read_with_its_own_bytes(ground: &Ground) -> Checked {
@@ -158,32 +197,10 @@ pub(super) async fn a_version_is_read_with_its_own_bytes(ground: &Ground) -> Che
         }
         .boxed()
     };
-    let versions = {
-        let (writes, progress) = (writes.clone(), progress.clone());
-        async move {
-            let mut versions = vec![(0, first)];
-            for number in 1..=WRITES {
-                progress.begun.store(number, Ordering::SeqCst);
-                versions.push((number, writes.put("a", number.to_string()).await?));
-                progress.answered.store(number, Ordering::SeqCst);
-                for _ in 0..=number % 2 {
-                    yield_now().await;
-                }
-            }
-            Ok(versions)
-        }
-        .boxed()
-    };
-    let mut answers = together([versions, reader(writes), reader(reads.clone()), reader(reads)]).await?;
-    let versions = answers.remove(0);
-    for (number, version) in answers.into_iter().flatten() {
-        let own = versions.iter().find(|(_, it)| *it == version).map(|(number, _)| number);
-        ensure!(
-            own == Some(&number),
-            "get gave the bytes of write {number} with the version of write {own:?}: it must read both at once"
-        );
-    }
-    Ok(())
+    let versions =
+        numbers(writes.clone(), progress.clone(), "a", first, |number| number.to_string().into_bytes());
+    let answers = together([versions, reader(writes), reader(reads.clone()), reader(reads)]).await?;
+    are_read_at_once("get", answers)
 }
 
 /// An object that is put as immutable is seen whole or not at all, also while its batch is in progress.
@@ -269,32 +286,10 @@ pub(super) async fn a_range_is_of_one_version(ground: &Ground) -> Checked {
         }
         .boxed()
     };
-    let versions = {
-        let (writes, progress) = (writes.clone(), progress.clone());
-        async move {
-            let mut versions = vec![(0, first)];
-            for number in 1..=WRITES {
-                progress.begun.store(number, Ordering::SeqCst);
-                versions.push((number, writes.put("big", numbered_body(number, most)).await?));
-                progress.answered.store(number, Ordering::SeqCst);
-                for _ in 0..=number % 2 {
-                    yield_now().await;
-                }
-            }
-            Ok(versions)
-        }
-        .boxed()
-    };
-    let mut answers = together([versions, reader(writes), reader(reads.clone()), reader(reads)]).await?;
-    let versions = answers.remove(0);
-    for (number, version) in answers.into_iter().flatten() {
-        let own = versions.iter().find(|(_, it)| *it == version).map(|(number, _)| number);
-        ensure!(
-            own == Some(&number),
-            "get_range gave the bytes of write {number} with the version of write {own:?}: it must read both at once"
-        );
-    }
-    Ok(())
+    let versions =
+        numbers(writes.clone(), progress.clone(), "big", first, move |number| numbered_body(number, most));
+    let answers = together([versions, reader(writes), reader(reads.clone()), reader(reads)]).await?;
+    are_read_at_once("get_range", answers)
 }
 
 /// A reader finds one write completely, never a mixture, a part or a gap, and none older than the last
