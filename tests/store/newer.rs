@@ -13,6 +13,8 @@ every_backend!(
     old_version_of_an_unknown_media_type_is_refused,
     head_of_a_newer_program_is_reported_and_hides_nothing,
     damaged_head_is_reported_in_every_listing,
+    content_in_an_object_of_its_own_is_read,
+    pruned_version_is_kept_and_told_apart_from_damage,
 );
 
 const HEAD: &str = "workflows/a/metadata.json";
@@ -187,4 +189,46 @@ async fn damaged_head_is_reported_in_every_listing(site: Site) {
         }
         assert_eq!(generations(&other).await, ["b@1"]);
     }
+}
+
+/// Moves the content of generation 1 of `a` elsewhere, as a later program may, and returns its key and content.
+async fn without_content(site: &Site, place: &str, field: &str, value: &str) -> (String, bytes::Bytes) {
+    let key = site.only_key("versions/a/000000000001-").await;
+    let mut parts = VersionParts::of(&site.get(&key).await.unwrap()).unwrap();
+    parts.envelope.insert("content".to_owned(), place.into());
+    parts.envelope.insert(field.to_owned(), value.into());
+    let content = std::mem::take(&mut parts.content);
+    site.put_raw(&key, parts.object()).await;
+    (key, content)
+}
+
+async fn content_in_an_object_of_its_own_is_read(site: Site) {
+    let store = site.store().await;
+    store.save(save("a", "1", Expect::Absent)).await.unwrap();
+    store.save(save("a", "2", Expect::Any)).await.unwrap();
+    store.close().await.unwrap();
+    let (_, content) = without_content(&site, "external", "object", "contents/x").await;
+    let missing = site.other_store(2).await.load_generation(&id("a"), 1).await.unwrap_err();
+    assert!(missing.to_string().starts_with("contents/x is corrupt: it is missing"), "{missing}");
+    site.put_raw("contents/x", content.clone()).await;
+    let other = site.other_store(2).await;
+    assert_eq!(other.load_generation(&id("a"), 1).await.unwrap().content, content);
+    assert!(other.verify().await.unwrap().is_sound());
+    site.put_raw("contents/x", "other").await;
+    let damaged = site.other_store(3).await.load_generation(&id("a"), 1).await.unwrap_err();
+    assert_eq!(damaged.kind(), ErrorKind::Corrupt);
+    assert!(!other.verify().await.unwrap().is_sound());
+}
+
+async fn pruned_version_is_kept_and_told_apart_from_damage(site: Site) {
+    let store = site.store().await;
+    store.save(save("a", "1", Expect::Absent)).await.unwrap();
+    store.save(save("a", "2", Expect::Any)).await.unwrap();
+    store.close().await.unwrap();
+    without_content(&site, "pruned", "pruned_by", &"p".repeat(26)).await;
+    let other = site.other_store(2).await;
+    let pruned = other.load_generation(&id("a"), 1).await.unwrap_err();
+    assert!(pruned.kind() == ErrorKind::NotFound && pruned.to_string().contains("pruned"), "{pruned}");
+    assert!(other.verify().await.unwrap().is_sound());
+    assert_eq!(other.save(save("a", "3", Expect::Generation(2))).await.unwrap().record.depth, 3);
 }
