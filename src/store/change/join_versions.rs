@@ -8,17 +8,14 @@ use bytes::Bytes;
 
 use super::{
     describe::{Described, describe_exactly},
+    merge_sides::{Side, merge_sides},
     plan::{Draft, Joined, Parentage},
 };
 use crate::{
     Error, NoContent, Result, blocking,
     conflict::Obstacle,
-    document::{Document, DocumentError, Limits, Strictness},
-    format::{
-        ChainPlace, Current, MAX_GENERATION, Operation, StoredVersion, VersionRecord, VersionRef, WorkflowId,
-        keys,
-    },
-    merge::{self, Merge, merge_fields, tags_fit},
+    document::{Document, Limits, Strictness},
+    format::{ChainPlace, Current, MAX_GENERATION, Operation, StoredVersion, VersionRef, WorkflowId, keys},
     repo::{Objects, StoredHead, corrupt, unreadable},
     store::Shared,
 };
@@ -68,9 +65,8 @@ pub(super) async fn join_versions(shared: &Shared, stored: &StoredHead, with: &V
     let (created, modified) = sides.times();
     let made = blocking::on_compared(sides.size(), move || sides.merged()).await?;
     let (described, content) = match made {
-        Ok(Ok(made)) => made,
-        Ok(Err(obstacle)) => return Ok(Joined::Blocked(obstacle)),
-        Err(source) => return Ok(Joined::Blocked(Obstacle::Unmergeable { source })),
+        Ok(made) => made,
+        Err(obstacle) => return Ok(Joined::Blocked(obstacle)),
     };
     let place = ChainPlace::above(Some(&placed(objects, id, &first).await?)).merging();
     Ok(Joined::Merged(Box::new(Draft {
@@ -135,52 +131,33 @@ impl Sides {
     }
 
     /// # Errors
-    /// One of the documents cannot be read, or the merged one is not a document.
-    fn merged(self) -> std::result::Result<std::result::Result<(Described, Bytes), Obstacle>, DocumentError> {
+    /// Why only a person can merge them.
+    fn merged(self) -> std::result::Result<(Described, Bytes), Obstacle> {
         let Self { base, first, second, limits } = self;
         let base = base.filter(|base| !base.record.deleted);
-        let record = |side: &StoredVersion| Described::of(&side.record);
+        let described = |side: &StoredVersion| Described::of(&side.record);
+        let deletion = |side: &StoredVersion| Ok((described(side).deletion(), Bytes::new()));
         let is_unchanged = |side: &StoredVersion| {
-            base.as_ref().is_some_and(|base| record(side).says_the_same_as(&base.record))
+            base.as_ref().is_some_and(|base| described(side).says_the_same_as(&base.record))
         };
         match (first.record.deleted, second.record.deleted) {
             (false, false) => {}
-            (true, true) => return Ok(Ok((record(&first).deletion(), Bytes::new()))),
-            (true, false) if is_unchanged(&second) => {
-                return Ok(Ok((record(&first).deletion(), Bytes::new())));
-            }
-            (false, true) if is_unchanged(&first) => {
-                return Ok(Ok((record(&second).deletion(), Bytes::new())));
-            }
-            _ => return Ok(Err(Obstacle::Deletion)),
+            (true, true) => return deletion(&first),
+            (true, false) if is_unchanged(&second) => return deletion(&first),
+            (false, true) if is_unchanged(&first) => return deletion(&second),
+            _ => return Err(Obstacle::Deletion),
         }
         let read = |side: &StoredVersion| {
             let content = side.content.clone().unwrap_or_default();
-            Document::parse(content, &limits.strictness(Strictness::Plain))
+            let document = Document::parse(content, &limits.strictness(Strictness::Plain));
+            let document = document.map_err(|source| Obstacle::Unmergeable { source })?;
+            Ok((document, side.record.sourced_fields()))
         };
-        let base_document = base.as_ref().map(read).transpose()?;
-        let (ours, theirs) = (read(&first)?, read(&second)?);
-        let fields = base.as_ref().map(|base| base.record.sourced_fields());
-        let sourced = VersionRecord::sourced_fields;
-        let fields = merge_fields(fields.as_ref(), &sourced(&first.record), &sourced(&second.record));
-        let mut overlaps = match &fields {
-            Ok(_) => Vec::new(),
-            Err(overlaps) => overlaps.clone(),
-        };
-        match (merge::merge(base_document.as_ref(), &ours, &theirs, &limits), fields) {
-            (Merge::Clean(_), Ok(fields)) if !tags_fit(&fields) => Ok(Err(Obstacle::TooManyTags)),
-            (Merge::Clean(document), Ok(fields)) => {
-                let content = document.bytes().clone();
-                Ok(Ok((describe_exactly(&document, fields), content)))
-            }
-            (Merge::TooMuch(source), _) => Ok(Err(Obstacle::TooMuch { source })),
-            (Merge::Refused(source), Ok(_)) => Err(source),
-            (Merge::Overlapping(more), _) => {
-                overlaps.retain(|overlap| !more.iter().any(|known| known.path == overlap.path));
-                overlaps.splice(..0, more);
-                Ok(Err(Obstacle::Overlaps(overlaps)))
-            }
-            (Merge::Clean(_) | Merge::Refused(_), Err(_)) => Ok(Err(Obstacle::Overlaps(overlaps))),
-        }
+        let (base, first, second) = (base.as_ref().map(read).transpose()?, read(&first)?, read(&second)?);
+        let base = base.as_ref().map(|(document, fields)| Side { document, fields });
+        let [first, second] = [&first, &second].map(|(document, fields)| Side { document, fields });
+        let (document, fields) = merge_sides(base, first, second, &limits)?;
+        let content = document.bytes().clone();
+        Ok((describe_exactly(&document, fields), content))
     }
 }

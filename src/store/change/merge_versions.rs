@@ -7,6 +7,7 @@ use super::{
     agreed::Instead,
     describe::{Described, describe},
     keep_edit::{Edit, Sought},
+    merge_sides::{Side, merge_sides},
     resolve::question,
     state::{ChangePhase, Met},
 };
@@ -16,7 +17,6 @@ use crate::{
     document::{Document, DocumentError, Limits, Strictness},
     flow::{Action, Node, Visit},
     format::{FieldChanges, Operation, SourcedFields, StoredVersion, VersionRecord},
-    merge::{self, Merge, merge_fields, tags_fit},
 };
 
 /// Merges our document with the stored one, with the version that ours was built on as the base.
@@ -197,29 +197,13 @@ impl Work {
             }
         };
         let our = describe(&ours, &changes, Some(base_fields.as_ref().unwrap_or(&their.fields)));
-        let fields = merge_fields(base_fields.as_ref(), &our.fields, &their.fields);
-        let document = merge::merge(base_document.as_ref(), &ours, &theirs, &limits);
-        let (document, fields) = match (document, fields) {
-            (Merge::Clean(_), Ok(fields)) if !tags_fit(&fields) => {
-                return Ok(MergeOutcome::Blocked(Obstacle::TooManyTags));
-            }
-            (Merge::Clean(document), Ok(fields)) => (document, fields),
-            (Merge::TooMuch(source), _) => return Ok(MergeOutcome::Blocked(Obstacle::TooMuch { source })),
-            (Merge::Refused(source), Ok(_)) => return Err(source),
-            (Merge::Overlapping(overlaps), Ok(_)) => {
-                return Ok(MergeOutcome::Blocked(Obstacle::Overlaps(overlaps)));
-            }
-            (document, Err(more)) => {
-                let mut overlaps = match document {
-                    Merge::Overlapping(overlaps) => overlaps,
-                    _ => Vec::new(),
-                };
-                // An overlap in a title inside the document is already reported by the document merge.
-                let known: Vec<_> = overlaps.iter().map(|overlap| overlap.path.clone()).collect();
-                overlaps.extend(more.into_iter().filter(|overlap| !known.contains(&overlap.path)));
-                return Ok(MergeOutcome::Blocked(Obstacle::Overlaps(overlaps)));
-            }
-        };
-        Ok(MergeOutcome::Merged(Box::new(Merged { document, fields, edit })))
+        let base = base_document.as_ref().zip(base_fields.as_ref());
+        let base = base.map(|(document, fields)| Side { document, fields });
+        let ours = Side { document: &ours, fields: &our.fields };
+        let theirs = Side { document: &theirs, fields: &their.fields };
+        Ok(match merge_sides(base, ours, theirs, &limits) {
+            Ok((document, fields)) => MergeOutcome::Merged(Box::new(Merged { document, fields, edit })),
+            Err(obstacle) => MergeOutcome::Blocked(obstacle),
+        })
     }
 }

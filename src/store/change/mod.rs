@@ -26,6 +26,7 @@ mod describe;
 mod flows;
 mod join_versions;
 mod keep_edit;
+mod merge_sides;
 mod merge_versions;
 mod parse;
 mod place;
