@@ -41,7 +41,7 @@ pub use remedy::Remedy;
 pub use store::{
     Store,
     builder::StoreBuilder,
-    load::Loaded,
+    load::{LiveCopy, LiveState, Loaded},
     location::Location,
     request::ChangeRequest,
     save::{SaveRequest, Saved},

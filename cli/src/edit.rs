@@ -75,7 +75,8 @@ impl Edit {
             let text = format!("{id}: unchanged at generation {generation}");
             return session.answer(&text, &Change::unchanged(&id, &loaded));
         }
-        let mut request = SaveRequest::new(id, edited, Expect::Generation(loaded.record.generation));
+        let expect = Expect::Generation(loaded.record.generation);
+        let mut request = SaveRequest::new(id, edited, expect).format(loaded.format());
         if let Some(message) = &self.expectation.message {
             request = request.message(message.as_str());
         }
@@ -113,7 +114,9 @@ impl Draft {
     /// Creates a file with the content that only this user may read.
     fn new(id: &WorkflowId, loaded: &Loaded, nonce: &str) -> Result<Self> {
         let generation = loaded.record.generation;
-        let path = env::temp_dir().join(format!("{id}.generation-{generation}.{nonce}.json"));
+        let name = loaded.format().map_or("bin", |format| format.media_type().file_name());
+        let (_, extension) = name.split_once('.').unwrap_or_default();
+        let path = env::temp_dir().join(format!("{id}.generation-{generation}.{nonce}.{extension}"));
         let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
         created
             .and_then(|mut file| file.write_all(&loaded.content))

@@ -8,9 +8,10 @@ use std::{
     path::Path,
 };
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use pflow_store::{
     Error, WorkflowId,
-    document::{DocumentError, Limits, Strictness},
+    document::{DocumentError, DocumentFormat, Limits},
 };
 
 use rustix::fs::OFlags;
@@ -26,10 +27,20 @@ pub(super) fn id(text: &OsStr) -> Result<WorkflowId> {
     Ok(WorkflowId::parse(text.to_string_lossy()).map_err(Error::from)?)
 }
 
-/// Returns the limits for documents.
-pub(super) fn limits(strict_ir: bool) -> Limits {
-    let strictness = if strict_ir { Strictness::Ir } else { Strictness::Plain };
-    Limits::new().strictness(strictness)
+/// Parses the name of a format. The help lists all names.
+pub(super) fn formats() -> impl TypedValueParser<Value = DocumentFormat> {
+    PossibleValuesParser::new(DocumentFormat::ALL.map(DocumentFormat::name))
+        .try_map(|name| name.parse::<DocumentFormat>())
+}
+
+/// The format that the name of a file tells; none if it is to be detected.
+pub(super) fn format_of(path: &Path) -> Option<DocumentFormat> {
+    DocumentFormat::of_file_name(&path.file_name()?.to_string_lossy())
+}
+
+/// The maximum size of a document in bytes.
+fn max_bytes() -> usize {
+    Limits::new().max_bytes
 }
 
 /// Reads the document for `id` from the file, or from stdin if there is none or it is `-`. The first signal
@@ -71,7 +82,7 @@ fn read_opened(id: &WorkflowId, path: &Path, opened: io::Result<File>) -> Result
     let failed = |error| Failure::file("read", shown(path), &error);
     let file = opened.map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
-    let limit = limits(false).max_bytes;
+    let limit = max_bytes();
     let size = usize::try_from(metadata.len()).unwrap_or(usize::MAX);
     if metadata.is_file() && size > limit {
         return Err(
@@ -84,7 +95,7 @@ fn read_opened(id: &WorkflowId, path: &Path, opened: io::Result<File>) -> Result
 /// Reads to the end, but at most one byte more than the limit, so that an endless input does not fill the
 /// memory.
 fn read_all(id: &WorkflowId, source: impl Read, failed: impl Fn(io::Error) -> Failure) -> Result<Vec<u8>> {
-    let limit = limits(false).max_bytes;
+    let limit = max_bytes();
     let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
     let mut bytes = Vec::new();
     source.take(most).read_to_end(&mut bytes).map_err(failed)?;

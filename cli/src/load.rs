@@ -5,10 +5,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use bytes::Bytes;
 use clap::Args;
+use pflow_store::{LiveCopy, LiveState, Loaded, WorkflowId, format::VersionRecord};
 
 use super::{
-    documents::Content,
+    documents::LoadedContent,
     failure::{Failure, Result},
     input,
     session::{Session, shown},
@@ -18,6 +20,7 @@ const MORE: &str = "\
 Examples:
   pflow-store load greet | jq .nodes
   pflow-store load greet --generation 2      as it was
+  pflow-store load greet --live              the file in the store's folder, saved or not
   pflow-store load greet -o greet.json       replaces the file in one step";
 
 #[derive(Debug, Args)]
@@ -29,6 +32,10 @@ pub(super) struct Load {
     /// Load this generation instead of the current one
     #[arg(long, value_name = "N")]
     generation: Option<u64>,
+
+    /// Load the working copy as it is now, with what people and programs changed in it
+    #[arg(long, conflicts_with = "generation")]
+    live: bool,
 
     /// Write into a file instead of stdout
     #[arg(short, long, value_name = "FILE")]
@@ -43,8 +50,9 @@ impl Load {
         let loaded = session
             .reading(async {
                 match self.generation {
-                    Some(generation) => store.load_generation(&id, generation).await,
-                    None => store.load(&id).await,
+                    Some(generation) => store.load_generation(&id, generation).await.map(Content::saved),
+                    None if self.live => store.load_live(&id).await.map(Content::live),
+                    None => store.load(&id).await.map(Content::saved),
                 }
             })
             .await?;
@@ -53,21 +61,49 @@ impl Load {
             write(path, &loaded.content, &session.environment.new_id())
                 .map_err(|error| Failure::file("write", shown(path), &error))?;
             if session.output.is_json() {
-                return session.answer("", &Content::written(&id, &loaded, shown(path)));
+                return session.answer("", &loaded.document(Some(shown(path))));
             }
-            let generation = loaded.record.generation;
-            session.output.note(&format!("{id}: generation {generation} written to {}", shown(path)));
+            let what = loaded.in_words();
+            session.output.note(&format!("{id}: {what} written to {}", shown(path)));
             Ok(())
         } else if session.output.is_json() {
-            // Documents are checked to be UTF-8 before they are saved, and the load has checked the hash, so
-            // this fails only if a foreign program wrote the version.
-            let text = std::str::from_utf8(&loaded.content).map_err(|error| {
-                Failure::corrupt(format!("{id} is not UTF-8 at byte {}", error.valid_up_to()))
-            })?;
-            session.answer("", &Content::text(&id, &loaded, text))
+            session.answer("", &loaded.document(None))
         } else {
             session.bytes(&loaded.content)
         }
+    }
+}
+
+/// What was loaded.
+struct Content {
+    id: WorkflowId,
+    record: VersionRecord,
+    content: Bytes,
+    /// None for a version.
+    live: Option<LiveState>,
+}
+
+impl Content {
+    fn saved(Loaded { id, record, content, .. }: Loaded) -> Self {
+        Self { id, record, content, live: None }
+    }
+
+    fn live(LiveCopy { id, record, content, state, .. }: LiveCopy) -> Self {
+        Self { id, record, content, live: Some(state) }
+    }
+
+    fn in_words(&self) -> String {
+        let generation = self.record.generation;
+        match self.live {
+            None | Some(LiveState::Saved) => format!("generation {generation}"),
+            Some(_) => format!("the working copy, which is not generation {generation},"),
+        }
+    }
+
+    /// The content as JSON, or the name of the file that it was written to.
+    fn document(&self, file: Option<String>) -> LoadedContent<'_> {
+        let live = self.live.map(|state| state != LiveState::Saved);
+        LoadedContent::new(&self.id, &self.record, &self.content, file).differing(live)
     }
 }
 

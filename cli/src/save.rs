@@ -1,7 +1,7 @@
 use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, ValueEnum};
-use pflow_store::{Error, LeaseId, LeaseRequest, SaveRequest, Saved};
+use pflow_store::{Error, LeaseId, LeaseRequest, SaveRequest, Saved, document::DocumentFormat};
 
 use super::{
     conflict::{OnConflict, describe_outcome, tell},
@@ -24,6 +24,14 @@ Examples:
   pflow-store save greet greet.json --hold --ttl 30m      and keep it locked for half an hour
   pflow-store save greet greet.json --if-generation 3 --on-conflict merge
                                                           with what others changed since 3
+  pflow-store save chat n8n-export.json --format other-json
+                                                          another tool's JSON, as it is
+
+The format is detected, unless --format names it:
+  ir          complete IR of pflow: `ir_version` and a node are required
+  json        a workflow in JSON; what it has is checked
+  other-json  a JSON object of another tool; no rule of pflow applies
+  opaque      any bytes; nothing is checked
 
 A name, description or tag that you give is kept for later versions, whatever
 their documents say, until you give another one or --clear it. A value from a
@@ -59,9 +67,9 @@ pub(super) struct Save {
     #[command(flatten)]
     lock: HoldLock,
 
-    /// Refuse a document that is not complete IR
-    #[arg(long)]
-    strict_ir: bool,
+    /// What the document is; by default it is detected
+    #[arg(long, value_name = "FORMAT", value_parser = input::formats())]
+    format: Option<DocumentFormat>,
 }
 
 /// The metadata that is given beside the document.
@@ -112,10 +120,11 @@ impl Save {
     /// Saves the document.
     pub(super) async fn run(self, session: &Session<'_>) -> Result<()> {
         let id = input::id(&self.id)?;
-        let store = session.open_with(|builder| builder.limits(input::limits(self.strict_ir))).await?;
+        let store = session.open().await?;
         let content = input::document(session, &id, self.file.as_deref()).await?;
         let decider = self.on_conflict.decider(session, &store)?;
         let mut request = SaveRequest::new(id.clone(), content, self.expectation.expect())
+            .format(self.format.or_else(|| self.file.as_deref().and_then(input::format_of)))
             .resolver(decider.resolver.clone())
             .lock_timeout(decider.lock_timeout)
             .cancelled_by(session.signals.stop());

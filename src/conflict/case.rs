@@ -2,12 +2,13 @@ use std::{fmt::Debug, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use pflow_backend::Key;
 
 use super::{Conflict, Expect, ExpectedVersion, Obstacle};
 use crate::{
     Error, Result, blocking,
-    document::{Document, Limits, Strictness},
-    format::{Current, FieldChanges, Head, StoredVersion, VersionRecord, VersionRef, WorkflowId},
+    document::{Document, DocumentReader, Limits, MediaType},
+    format::{Current, FieldChanges, Head, StoredVersion, VersionRecord, VersionRef, WorkflowId, keys},
     merge::{self, Change},
 };
 
@@ -28,8 +29,8 @@ pub(crate) trait ReadSides: Debug + Send + Sync {
     /// Returns the version of this generation in the chain of a head; none if it is no longer kept.
     async fn base(&self, head: &Head, version: &ExpectedVersion) -> Result<Option<StoredVersion>>;
 
-    /// Returns the content of `workflow.json`.
-    async fn working_copy(&self, id: &WorkflowId) -> Result<Option<Bytes>>;
+    /// Returns the content of a working copy.
+    async fn working_copy(&self, key: &str) -> Result<Option<Bytes>>;
 }
 
 /// What the flow knows when it calls the resolver.
@@ -169,8 +170,8 @@ impl Case {
     /// The storage failed, or stored data is damaged.
     pub async fn theirs(&self) -> Result<Option<ConflictSide>> {
         let head = self.head();
-        if matches!(self.conflict(), Conflict::ModifiedOutside { .. }) {
-            let edit = self.sides.working_copy(&head.id).await?;
+        if let Conflict::ModifiedOutside { key, .. } = self.conflict() {
+            let edit = self.sides.working_copy(key).await?;
             return Ok(edit.map(|bytes| ConflictSide { record: None, content: Some(bytes) }));
         }
         match &head.current {
@@ -186,8 +187,8 @@ impl Case {
     /// As [`base`](Self::base) and [`theirs`](Self::theirs); [`crate::Error::Document`] for an edit that is
     /// not a workflow, [`crate::Error::TooMuch`] for documents that are too large to be compared.
     pub async fn their_changes(&self) -> Result<Option<Vec<Change>>> {
-        let theirs = self.theirs().await?.and_then(|side| side.content);
-        self.since_base(theirs).await
+        let theirs = self.theirs().await?;
+        self.since_base(theirs.and_then(|side| self.typed(side))).await
     }
 
     /// Lists what we changed since the version that ours was built on; none if one of the two has no content.
@@ -195,11 +196,11 @@ impl Case {
     /// # Errors
     /// As [`their_changes`](Self::their_changes).
     pub async fn our_changes(&self) -> Result<Option<Vec<Change>>> {
-        self.since_base(self.ours().map(|ours| ours.bytes().clone())).await
+        self.since_base(self.ours().map(TypedContent::of)).await
     }
 
-    async fn since_base(&self, content: Option<Bytes>) -> Result<Option<Vec<Change>>> {
-        let base = self.base().await?.and_then(|side| side.content);
+    async fn since_base(&self, content: Option<TypedContent>) -> Result<Option<Vec<Change>>> {
+        let base = self.base().await?.and_then(|side| self.typed(side));
         match (base, content) {
             (Some(base), Some(content)) => differences(self.id(), base, content).await.map(Some),
             _ => Ok(None),
@@ -211,13 +212,21 @@ impl Case {
     /// # Errors
     /// As [`theirs`](Self::theirs) and [`their_changes`](Self::their_changes).
     pub async fn difference(&self) -> Result<Option<Vec<Change>>> {
-        let theirs = self.theirs().await?.and_then(|side| side.content);
-        match (theirs, self.ours()) {
-            (Some(theirs), Some(ours)) => {
-                differences(self.id(), theirs, ours.bytes().clone()).await.map(Some)
-            }
+        let theirs = self.theirs().await?.and_then(|side| self.typed(side));
+        match (theirs, self.ours().map(TypedContent::of)) {
+            (Some(theirs), Some(ours)) => differences(self.id(), theirs, ours).await.map(Some),
             _ => Ok(None),
         }
+    }
+
+    /// The content of a side with its media type; none if it has no content.
+    fn typed(&self, side: ConflictSide) -> Option<TypedContent> {
+        let media_type = match (&side.record, self.conflict()) {
+            (Some(record), _) => record.media_type.known().ok()?,
+            (None, Conflict::ModifiedOutside { key, .. }) => media_type_of_edit(self.head(), key)?,
+            (None, _) => return None,
+        };
+        Some(TypedContent { media_type, content: side.content? })
     }
 
     pub(crate) async fn theirs_version(&self, current: &Current) -> Result<StoredVersion> {
@@ -249,24 +258,46 @@ impl ConflictSide {
     }
 }
 
+/// A content with its media type.
+#[derive(Debug, Clone)]
+pub(crate) struct TypedContent {
+    pub(crate) media_type: MediaType,
+    pub(crate) content: Bytes,
+}
+
+impl TypedContent {
+    fn of(document: &Document) -> Self {
+        Self { media_type: document.media_type(), content: document.bytes().clone() }
+    }
+}
+
+/// The media type of a person's edit of a working copy.
+pub(crate) fn media_type_of_edit(head: &Head, key: &str) -> Option<MediaType> {
+    keys::media_type_of_copy(head, &Key::parse(key).ok()?)
+}
+
 /// Lists the changes from `before` to `after`, both parsed by [`accepted`]. Large documents are compared off
 /// the async threads.
 ///
 /// # Errors
 /// [`Error::Document`], [`Error::TooMuch`].
-pub(crate) async fn differences(id: &WorkflowId, before: Bytes, after: Bytes) -> Result<Vec<Change>> {
+pub(crate) async fn differences(
+    id: &WorkflowId,
+    before: TypedContent,
+    after: TypedContent,
+) -> Result<Vec<Change>> {
     let id = id.clone();
-    let compare = move |before: Bytes, after: Bytes| {
+    let bytes = before.content.len() + after.content.len();
+    let compare = move |before, after| {
         let (before, after) = (accepted(&id, before)?, accepted(&id, after)?);
         merge::changes(&before, &after).map_err(|source| Error::TooMuch { id, source })
     };
-    blocking::on_compared(before.len() + after.len(), move || compare(before, after)).await?
+    blocking::on_compared(bytes, move || compare(before, after)).await?
 }
 
 /// Parses a stored content. It was accepted once, so the present limits for documents do not apply. A
 /// person's edit may be anything.
-fn accepted(id: &WorkflowId, content: Bytes) -> Result<Document> {
-    let (max_bytes, max_depth) = (usize::MAX, Limits::DEPTH_CEILING);
-    let limits = Limits { max_bytes, max_depth, strictness: Strictness::Plain };
-    Document::parse(content, &limits).map_err(|source| Error::Document { id: id.clone(), source })
+fn accepted(id: &WorkflowId, TypedContent { media_type, content }: TypedContent) -> Result<Document> {
+    let reader = DocumentReader::new().limits(Limits::of_stored()).of_stored(media_type);
+    reader.read(content).map_err(|source| Error::Document { id: id.clone(), source })
 }

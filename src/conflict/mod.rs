@@ -14,7 +14,7 @@ mod resolved;
 mod resolver;
 
 pub use case::{Case, ChangeKind, ConflictSide};
-pub(crate) use case::{Goal, Question, ReadSides, differences};
+pub(crate) use case::{Goal, Question, ReadSides, TypedContent, differences, media_type_of_edit};
 pub(crate) use error::Conflict;
 pub use error::Found;
 pub(crate) use expect::Expect;

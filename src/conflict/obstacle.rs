@@ -37,6 +37,12 @@ pub enum Obstacle {
         /// What is wrong with it.
         source: DocumentError,
     },
+    /// Another file of the workflow holds an edit too, and one save can keep only one of them.
+    #[error("{other} was modified as well; save one of the two under another id, or move it away")]
+    TwoEdits {
+        /// The other file, as a key of the store.
+        other: String,
+    },
     /// The merged document is not an acceptable workflow, or one of the sides cannot be merged.
     #[error("it cannot be merged: {source}")]
     Unmergeable {

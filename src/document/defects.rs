@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::error::{Defect, Reason};
+use super::error::{Defect, DocumentError, Reason};
 use super::place::Place;
 
 /// How many defects of one document are listed; the others are only counted.
@@ -32,8 +32,16 @@ impl Defects {
         self.first.insert(at, Defect { place: place.to_string(), reason });
     }
 
+    /// Returns an error with the first defects in document order, if there are any.
+    pub(super) fn into_result(self) -> Result<(), DocumentError> {
+        match self.into_parts() {
+            (defects, _) if defects.is_empty() => Ok(()),
+            (defects, more) => Err(DocumentError::Invalid { defects, more }),
+        }
+    }
+
     /// Returns the first defects in document order, and how many more there are.
-    pub(super) fn into_parts(self) -> (Vec<Defect>, usize) {
+    fn into_parts(self) -> (Vec<Defect>, usize) {
         let more = self.found - self.first.len();
         (self.first.into_values().collect(), more)
     }

@@ -1,6 +1,6 @@
 //! Why a document is refused.
 
-use std::fmt;
+use std::{fmt, str::Utf8Error};
 
 use super::place::quoted;
 use super::syntax_error::SyntaxError;
@@ -69,6 +69,23 @@ pub enum DocumentError {
         /// How many more there are.
         more: usize,
     },
+}
+
+impl DocumentError {
+    /// Returns the error for bytes that are not UTF-8.
+    pub(super) fn not_utf8(bytes: &[u8], error: Utf8Error) -> Self {
+        let offset = error.valid_up_to();
+        let before = bytes.get(..offset).map(String::from_utf8_lossy).unwrap_or_default();
+        let (line, column) = position(&before);
+        Self::NotUtf8 { line, column, offset, truncated: error.error_len().is_none() }
+    }
+}
+
+/// The line and the column in characters, both from 1, of the position after `before`.
+pub(super) fn position(before: &str) -> (usize, usize) {
+    let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
+    let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+    (line, column)
 }
 
 /// One defect of a document that is valid JSON.

@@ -1,26 +1,57 @@
-//! The formats that a document may have.
+//! The media types of stored contents.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The format of a document, written as its media type (RFC 6838), also by serde.
+/// The format of a stored content, written as its media type (RFC 6838), also by serde. It decides the name of
+/// the working copy.
 ///
 /// An unknown media type fails to deserialize: the document was written by a newer program and cannot be read
 /// here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum MediaType {
-    /// `application/json`
+    /// `application/json`: a workflow in JSON. Its working copy is `workflow.json`.
     #[serde(rename = "application/json")]
     Json,
+    /// `application/vnd.pflow-store.other+json`: a JSON object of another tool. Its working copy is
+    /// `workflow.json`.
+    #[serde(rename = "application/vnd.pflow-store.other+json")]
+    OtherJson,
+    /// `application/octet-stream`: any bytes. Its working copy is `workflow.bin`.
+    #[serde(rename = "application/octet-stream")]
+    Opaque,
 }
 
 impl MediaType {
+    /// All media types.
+    pub const ALL: [Self; 3] = [Self::Json, Self::OtherJson, Self::Opaque];
+
     /// The text form, for example `application/json`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Json => "application/json",
+            Self::OtherJson => "application/vnd.pflow-store.other+json",
+            Self::Opaque => "application/octet-stream",
+        }
+    }
+
+    /// Returns the media type of this text form, if this program knows it.
+    pub fn known(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|media_type| media_type.as_str() == text)
+    }
+
+    /// Returns the first media type whose working copy has this file name.
+    pub(crate) fn of_file_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|media_type| media_type.file_name() == name)
+    }
+
+    /// The file name of a working copy of this type.
+    pub fn file_name(self) -> &'static str {
+        match self {
+            Self::Json | Self::OtherJson => "workflow.json",
+            Self::Opaque => "workflow.bin",
         }
     }
 }
@@ -37,9 +68,11 @@ mod tests {
 
     #[test]
     fn serde_uses_the_text_form() {
-        assert_eq!(serde_json::to_value(MediaType::Json).unwrap(), MediaType::Json.as_str());
-        let read: MediaType = serde_json::from_str("\"application/json\"").unwrap();
-        assert_eq!(read, MediaType::Json);
+        for known in MediaType::ALL {
+            assert_eq!(serde_json::to_value(known).unwrap(), known.as_str());
+            assert_eq!(serde_json::from_value::<MediaType>(known.as_str().into()).unwrap(), known);
+            assert_eq!(MediaType::known(known.as_str()), Some(known));
+        }
         assert!(serde_json::from_str::<MediaType>("\"text/x-unknown\"").is_err());
     }
 }

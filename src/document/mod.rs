@@ -1,11 +1,13 @@
 //! One workflow document: kept byte for byte, validated, hashed, with its metadata extracted.
 //!
-//! A document is bare IR (`nodes` at the top), a saved workflow that wraps it (`ir` is an object), or any
-//! other JSON object. Only the fields that a document has are checked, unless complete IR is required
-//! ([`Strictness::Ir`]); unknown keys are kept. Null counts as absent. The rules:
+//! A document has a [format](DocumentFormat): JSON of pflow, JSON of another tool, or any bytes. Without a named
+//! format it is detected. The rules for JSON of pflow:
 //!
 //! - UTF-8 without a byte order mark, JSON (RFC 8259) with an object at the root, no object with a duplicate
-//!   key, within [`Limits`].
+//!   key, within [`Limits`]. These rules apply to the JSON of other tools as well.
+//! - It is bare IR (`nodes` at the top), a saved workflow that wraps it (`ir` is an object), or any other
+//!   object. Only the fields that a document has are checked, unless complete IR is required
+//!   ([`DocumentFormat::Ir`]); unknown keys are kept. Null counts as absent.
 //! - `nodes` is an array of objects, each with a non-empty, unique string `id` and a non-empty string `type`;
 //!   `params` is an object.
 //! - `edges` is an array of objects whose `from` and `to` are the ids of nodes; `action` and `condition` are
@@ -15,27 +17,30 @@
 //!
 //! The rules for the graph apply at the top and in `ir`, those for the descriptive fields in `metadata` too.
 
-mod check;
+mod body;
 mod content_hash;
 mod defects;
 mod error;
+mod extractor;
+mod formats;
+mod json;
 mod media_type;
 mod metadata;
-mod outline;
 mod place;
-mod read;
-mod scan;
-mod syntax;
+mod reader;
 mod syntax_error;
 mod typed;
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 
+pub(crate) use body::Body;
 pub use content_hash::{ContentHash, InvalidContentHash};
 pub use defects::MAX_DEFECTS;
 pub use error::{Defect, DocumentError, Reason};
+pub use extractor::{Extracted, Extractor};
+pub use formats::{DocumentFormat, UnknownFormat};
 pub use media_type::MediaType;
 pub(crate) use metadata::written_bytes;
 pub use metadata::{
@@ -43,12 +48,11 @@ pub use metadata::{
     MAX_TAG_BYTES, MAX_TAGS, MAX_TAGS_BYTES, MAX_VERSION_BYTES, Metadata,
 };
 pub(crate) use place::{is_identifier, quoted};
+pub use reader::{DocumentReader, Limits};
 pub use syntax_error::SyntaxError;
 pub(crate) use typed::why_not_read;
 
-use check::Check;
-
-/// A workflow document that was checked. Cloning is cheap: the bytes are shared.
+/// A document that was checked. Cloning is cheap: everything is shared.
 ///
 /// ```
 /// use pflow_store::document::{Document, Limits};
@@ -65,129 +69,77 @@ use check::Check;
 /// # Ok::<(), pflow_store::document::DocumentError>(())
 /// ```
 #[derive(Clone)]
-pub struct Document {
+pub struct Document(Arc<Checked>);
+
+/// A document and what is known of it.
+struct Checked {
     bytes: Bytes,
     hash: ContentHash,
-    media_type: MediaType,
     metadata: Metadata,
     effort: u64,
-}
-
-/// Limits for documents: their size, their depth, and how much of the IR they must have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Limits {
-    /// The maximum size in bytes.
-    pub max_bytes: usize,
-    /// The maximum number of nested arrays and objects, counting the root.
-    pub max_depth: usize,
-    /// How much of the IR a document must have.
-    pub strictness: Strictness,
-}
-
-impl Limits {
-    /// The depth that no document may exceed, whatever [`max_depth`](Self::max_depth) says. Documents are
-    /// read by recursion: this many levels were measured to take less than 192 KiB of stack, and less than 1
-    /// MiB in an unoptimised build. Threads usually have 2 MiB.
-    pub const DEPTH_CEILING: usize = 256;
-
-    /// 16 MiB, 128 levels, and [`Strictness::Plain`].
-    #[must_use]
-    pub fn new() -> Self {
-        Self { max_bytes: 16 << 20, max_depth: 128, strictness: Strictness::Plain }
-    }
-
-    /// Sets the field of this name.
-    #[must_use]
-    pub fn max_bytes(mut self, bytes: usize) -> Self {
-        self.max_bytes = bytes;
-        self
-    }
-
-    /// Sets the field of this name, up to [`DEPTH_CEILING`](Self::DEPTH_CEILING).
-    #[must_use]
-    pub fn max_depth(mut self, levels: usize) -> Self {
-        self.max_depth = levels.min(Self::DEPTH_CEILING);
-        self
-    }
-
-    /// Sets the field of this name.
-    #[must_use]
-    pub fn strictness(mut self, strictness: Strictness) -> Self {
-        self.strictness = strictness;
-        self
-    }
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-/// How much of the IR a document must have.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Strictness {
-    /// Only existing fields are checked.
-    #[default]
-    Plain,
-    /// `ir_version` and at least one node are required. The version may be in the wrapper.
-    Ir,
+    body: Option<Body>,
+    /// How it was read, with its format named.
+    reader: DocumentReader,
 }
 
 impl Document {
-    /// Checks `bytes`, hashes them and extracts their metadata. The bytes are not changed.
-    ///
-    /// Time and memory are proportional to the size: some tenths of a second for 16 MiB. An async caller with
-    /// large documents should call this on a thread that may block.
+    /// Reads a document of any format; see [`DocumentReader::read`].
     ///
     /// # Errors
     ///
     /// The document is refused, with all reasons that can be found together; see [`DocumentError`].
     pub fn parse(bytes: impl Into<Bytes>, limits: &Limits) -> Result<Self, DocumentError> {
-        let bytes = bytes.into();
-        let (size, limit) = (bytes.len(), limits.max_bytes);
-        if size > limit {
-            return Err(DocumentError::TooLarge { size, limit });
-        }
-        let mut check = Check::new();
-        let max_depth = limits.max_depth;
-        let (root, effort) = read::read(decode(&bytes)?, max_depth, &mut check)?;
-        let metadata = check.finish(&root, limits.strictness)?;
-        let hash = ContentHash::of(&bytes);
-        Ok(Self { bytes, hash, media_type: MediaType::Json, metadata, effort })
+        DocumentReader::new().limits(*limits).read(bytes)
+    }
+
+    /// Reads another document in the format of this one.
+    pub(crate) fn read_like_this(
+        &self,
+        bytes: impl Into<Bytes>,
+        limits: &Limits,
+    ) -> Result<Self, DocumentError> {
+        self.0.reader.clone().limits(*limits).read(bytes)
     }
 
     /// The exact bytes of the document.
     pub fn bytes(&self) -> &Bytes {
-        &self.bytes
+        &self.0.bytes
     }
 
     /// The hash of [`bytes`](Self::bytes).
     pub fn hash(&self) -> ContentHash {
-        self.hash
+        self.0.hash
     }
 
     /// The format.
+    pub fn format(&self) -> DocumentFormat {
+        self.0.reader.named_format().unwrap_or(DocumentFormat::Opaque)
+    }
+
+    /// The media type of the format.
     pub fn media_type(&self) -> MediaType {
-        self.media_type
+        self.format().media_type()
+    }
+
+    /// What people wrote of it, if programs write other parts.
+    pub(crate) fn body(&self) -> Option<&Body> {
+        self.0.body.as_ref()
     }
 
     /// The metadata of the document.
     pub fn metadata(&self) -> &Metadata {
-        &self.metadata
+        &self.0.metadata
     }
 
     /// The cost of comparing the document with another one, in bytes that may be read: for each array and
     /// object its size, multiplied by its depth.
     pub(crate) fn effort(&self) -> u64 {
-        self.effort
+        self.0.effort
     }
 
     /// The size in bytes.
     pub fn size(&self) -> u64 {
-        self.bytes.len() as u64
+        self.0.bytes.len() as u64
     }
 }
 
@@ -195,33 +147,15 @@ impl Document {
 impl fmt::Debug for Document {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Document")
-            .field("hash", &self.hash)
+            .field("hash", &self.0.hash)
             .field("size", &self.size())
-            .field("media_type", &self.media_type)
-            .field("metadata", &self.metadata)
+            .field("format", &self.format())
+            .field("metadata", &self.0.metadata)
             .finish()
     }
 }
 
-fn decode(bytes: &[u8]) -> Result<&str, DocumentError> {
-    const MARKS: [(&[u8], &str); 3] =
-        [(b"\xEF\xBB\xBF", "UTF-8"), (b"\xFF\xFE", "UTF-16LE"), (b"\xFE\xFF", "UTF-16BE")];
-    if let Some((_, encoding)) = MARKS.iter().find(|(mark, _)| bytes.starts_with(mark)) {
-        return Err(DocumentError::ByteOrderMark { encoding });
-    }
-    std::str::from_utf8(bytes).map_err(|error| {
-        if let Some(encoding) = syntax::unmarked_encoding(bytes) {
-            return DocumentError::Syntax { line: 1, column: 1, reason: SyntaxError::Encoding { encoding } };
-        }
-        let offset = error.valid_up_to();
-        let before = bytes.get(..offset).map(String::from_utf8_lossy).unwrap_or_default();
-        let (line, column) = syntax::position(&before);
-        DocumentError::NotUtf8 { line, column, offset, truncated: error.error_len().is_none() }
-    })
-}
-
 /// Says why `bytes` are not JSON, as the error for a refused document; none if they are.
 pub(crate) fn why_not_json(bytes: &[u8]) -> Option<DocumentError> {
-    let read = |text| read::read(text, Limits::DEPTH_CEILING, &mut Check::new()).map(drop);
-    decode(bytes).and_then(read).err()
+    json::why_not_json(bytes)
 }

@@ -37,12 +37,10 @@ pub enum FormatError {
         known: String,
     },
     /// The content has a media type that a newer program added.
-    #[error("the media type is {found}, this program knows {known}: use a newer pflow-store")]
+    #[error("the media type is {found}, which this program does not know: use a newer pflow-store")]
     UnknownMediaType {
         /// The media type that was found.
         found: String,
-        /// The media types that this program knows.
-        known: String,
     },
     /// The checksum that every document of this kind must have is missing.
     #[error("it has no checksum: its end was changed or cut off")]

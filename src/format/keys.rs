@@ -2,14 +2,13 @@
 
 use pflow_backend::{Key, Prefix};
 
-use super::{MAX_GENERATION, VersionId, WorkflowId};
+use super::{Head, MAX_GENERATION, VersionId, WorkflowId};
 use crate::document::{ContentHash, MediaType};
 
 pub(crate) const CONFIG: &str = "config.json";
 const HEAD: &str = "metadata.json";
 const LOCKFILE: &str = "workflow.lock";
 const INSTANCES: &str = "ops/instances";
-const CONTENT: &str = "workflow.json";
 
 pub(crate) fn config() -> Key {
     key(CONFIG)
@@ -90,11 +89,41 @@ pub(crate) fn head(id: &WorkflowId) -> Key {
     key(&format!("workflows/{id}/{HEAD}"))
 }
 
-/// The current content, under the file name of its media type. `workflow.json` is the seed's name.
-pub(crate) fn content(id: &WorkflowId, media_type: MediaType) -> Key {
-    match media_type {
-        MediaType::Json => key(&format!("workflows/{id}/{CONTENT}")),
-    }
+/// The working copy of a content of this media type. `workflow.json` is the seed's name.
+pub(crate) fn copy(id: &WorkflowId, media_type: MediaType) -> Key {
+    key(&format!("workflows/{id}/{}", media_type.file_name()))
+}
+
+/// The working copy that belongs to a head: that of the current content, or of the content that was deleted.
+/// Without a version it is `workflow.json`, so that a file that was put there before the first save is found.
+///
+/// Callers have refused a media type that only a newer program knows.
+pub(crate) fn copy_of(head: &Head) -> Key {
+    let current = head.current.as_ref().and_then(|current| current.record.media_type.known().ok());
+    copy(&head.id, current.unwrap_or(MediaType::Json))
+}
+
+/// The names that a working copy of the workflow may have.
+pub(crate) fn copies(id: &WorkflowId) -> Vec<Key> {
+    let mut keys: Vec<Key> = MediaType::ALL.iter().map(|media_type| copy(id, *media_type)).collect();
+    keys.dedup();
+    keys
+}
+
+/// The folder of a workflow, as it is named, if this is the name of a working copy in it.
+pub(crate) fn folder_of_copy(name: &str) -> Option<&str> {
+    let (folder, file) = name.strip_prefix("workflows/")?.split_once('/')?;
+    MediaType::of_file_name(file).map(|_| folder)
+}
+
+/// The media type of a working copy: that of the current content if the key is the copy of the head, else the
+/// first one with this file name.
+pub(crate) fn media_type_of_copy(head: &Head, copy: &Key) -> Option<MediaType> {
+    let current = head.current.as_ref().and_then(|current| current.record.media_type.known().ok());
+    current.filter(|_| *copy == copy_of(head)).or_else(|| {
+        let (_, file) = copy.as_str().rsplit_once('/')?;
+        MediaType::of_file_name(file)
+    })
 }
 
 pub(crate) fn lockfile(id: &WorkflowId) -> Key {
@@ -206,7 +235,9 @@ pub(crate) fn is_ours(name: &str) -> bool {
         }
         "workflows" => rest.split_once('/').is_some_and(|(id, file)| {
             WorkflowId::parse(id).is_ok()
-                && (matches!(file, HEAD | LOCKFILE) || file == CONTENT || odd(file, LOCKFILE))
+                && (matches!(file, HEAD | LOCKFILE)
+                    || MediaType::of_file_name(file).is_some()
+                    || odd(file, LOCKFILE))
         }),
         "versions" => workflow_of_version(&key).is_some_and(|id| parse_version(&id, &key).is_some()),
         _ => false,
@@ -274,7 +305,7 @@ mod tests {
         assert_eq!(parse_lockfile(&lockfile(&id)), Some(id.clone()));
         assert_eq!(parse_head(&lockfile(&id)), None);
         assert_eq!(parse_lockfile(&odd_lockfile(&id, ContentHash::of(b"odd"))), None);
-        assert_eq!(parse_head(&content(&id, MediaType::Json)), None);
+        assert_eq!(parse_head(&copy(&id, MediaType::Json)), None);
         let instance = instance(&format!("s3://{} at https://storage.example:9000", "x".repeat(2_000)));
         assert!(instances().contains(&instance) && is_ours(instance.as_str()));
         assert!(!is_ours("ops/instances/x"));

@@ -25,11 +25,7 @@ impl StoredMediaType {
     /// # Errors
     /// [`FormatError::UnknownMediaType`]: a newer program wrote the content.
     pub fn known(&self) -> Result<MediaType, FormatError> {
-        if self.0 == MediaType::Json.as_str() {
-            return Ok(MediaType::Json);
-        }
-        let (found, known) = (self.to_string(), MediaType::Json.to_string());
-        Err(FormatError::UnknownMediaType { found, known })
+        MediaType::known(&self.0).ok_or_else(|| FormatError::UnknownMediaType { found: self.to_string() })
     }
 }
 
@@ -42,8 +38,8 @@ impl From<MediaType> for StoredMediaType {
 impl<'de> Deserialize<'de> for StoredMediaType {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Cow::<'de, str>::deserialize(deserializer)?;
-        if text == MediaType::Json.as_str() {
-            return Ok(MediaType::Json.into());
+        if let Some(known) = MediaType::known(&text) {
+            return Ok(known.into());
         }
         // `type/subtype` of RFC 6838, followed by any parameters.
         let is_name = |name: &str| name.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());

@@ -47,6 +47,10 @@ pub struct VersionRecord {
     /// The hash of the content without its volatile parts; none if a document of this type has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<BodyHash>,
+    /// The last values that programs had noted about the workflow when this version was made, such as the
+    /// count of its runs; at most 512 bytes as JSON. Statements of those programs, which nothing depends on.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub statistics: Map<String, Value>,
     /// The title.
     pub name: Sourced<Option<String>>,
     /// The description.
@@ -110,13 +114,22 @@ fn is_zero(number: &u64) -> bool {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct BodyHash {
-    /// The rule by which the body is found. No rule is defined yet.
+    /// The rule by which the body is found: 1. Hashes by different rules cannot be compared.
     pub rule: u32,
     /// The hash of the body.
     pub hash: ContentHash,
     /// Fields that a later program wrote.
     #[serde(flatten)]
     pub(crate) extra: Map<String, Value>,
+}
+
+impl BodyHash {
+    /// The rule by which this program finds the body of a document; `docs/format.md` has it.
+    pub(crate) const RULE: u32 = 1;
+
+    pub(crate) fn new(hash: ContentHash) -> Self {
+        Self { rule: Self::RULE, hash, extra: Map::new() }
+    }
 }
 
 /// An unambiguous reference to a version.
@@ -379,6 +392,7 @@ pub(crate) mod tests {
             size: content.len() as u64,
             media_type: MediaType::Json.into(),
             body: None,
+            statistics: Map::new(),
             name: Sourced::Derived(Some("Naïve \n name".to_owned())),
             description: Sourced::Derived(None),
             tags: Sourced::Given(vec!["etl".to_owned()]),

@@ -9,7 +9,7 @@ use super::{Index, parts::Segment, pending::Pending};
 use crate::{
     Error, Result,
     conflict::Conflict,
-    document::{ContentHash, MediaType},
+    document::ContentHash,
     format::{WorkflowId, keys},
     repo::{Candidate, StoredHead, VersionName, VersionStatus, Witnesses, classify},
 };
@@ -248,14 +248,19 @@ impl Index {
     /// chain has. The copy is written after the head, so it shows that the head had reached the candidate.
     async fn copy_ahead(&self, stored: &StoredHead, candidates: &[Candidate]) -> Result<Option<ContentHash>> {
         let head = &stored.head;
-        let Some(copy) = self.objects.get(&keys::content(&head.id, MediaType::Json)).await? else {
-            return Ok(None);
-        };
-        let hash = ContentHash::of(&copy.bytes);
-        let has_it = |candidate: &Candidate| candidate.record().is_some_and(|it| it.hash == Some(hash));
-        if !candidates.iter().any(has_it) {
-            return Ok(None);
+        let names =
+            candidates.iter().filter_map(Candidate::record).filter_map(|it| it.media_type.known().ok());
+        let names: BTreeSet<Key> = names.map(|media_type| keys::copy(&head.id, media_type)).collect();
+        let mut ahead = None;
+        for name in names {
+            let Some(copy) = self.objects.get(&name).await? else { continue };
+            let hash = ContentHash::of(&copy.bytes);
+            let has_it = |candidate: &Candidate| candidate.record().is_some_and(|it| it.hash == Some(hash));
+            if candidates.iter().any(has_it) {
+                ahead = Some(hash);
+            }
         }
+        let Some(hash) = ahead else { return Ok(None) };
         if let Some(current) = &head.current {
             if current.record.hash == Some(hash) {
                 return Ok(None);

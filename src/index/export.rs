@@ -49,7 +49,7 @@ impl<'a> Exported<'a> {
 /// that file.
 fn path(entry: &Entry) -> Key {
     match entry.media_type.known() {
-        Ok(media_type) => keys::content(&entry.id, media_type),
+        Ok(media_type) => keys::copy(&entry.id, media_type),
         Err(_) => keys::version(&entry.id, entry.generation, &entry.version_id),
     }
 }

@@ -98,6 +98,7 @@ impl Heads {
             size: 0,
             media_type: MediaType::Json.into(),
             body: None,
+            statistics: serde_json::Map::new(),
             name: Sourced::default(),
             description: Sourced::default(),
             tags: Sourced::default(),

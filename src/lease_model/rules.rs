@@ -151,8 +151,15 @@ impl Rules {
         }
         let sight = self.sight(look);
         let standing = stored.head.lease.as_ref().map(|lease| Standing::of(lease, &sight));
-        let basis =
-            Basis { stored, standing, copy: CopyState::Absent, restored: None, joined: None, now: sight.now };
+        let basis = Basis {
+            stored,
+            standing,
+            copy: CopyState::Absent,
+            target: None,
+            restored: None,
+            joined: None,
+            now: sight.now,
+        };
         let lease = match look.register.held {
             _ if self.flaw != Some(Flaw::SaveForgetsItsLease) => under,
             held => under.and(held.map(|held| held.name)),

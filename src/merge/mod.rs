@@ -48,11 +48,12 @@ mod style;
 mod text;
 mod three;
 mod value;
+mod whole;
 mod write;
 
 use std::fmt;
 
-use crate::document::{Document, DocumentError, Limits, quoted};
+use crate::document::{Document, DocumentError, Limits, MediaType, quoted};
 
 pub use bounds::{MAX_COMPARED_BYTES, MAX_EFFORT, TooMuch};
 pub use fields::merge_fields;
@@ -141,6 +142,11 @@ pub fn merge(base: Option<&Document>, ours: &Document, theirs: &Document, limits
     if same(base, theirs) {
         return Merge::Clean(ours.clone());
     }
+    // Without a base of the same format every difference is an overlap.
+    let base = base.filter(|base| is_json([base, ours]));
+    if !is_json([ours, theirs]) {
+        return whole::merge(base, ours, theirs);
+    }
     if let Err(too_much) = bounds::check(base.into_iter().chain([ours, theirs])) {
         return Merge::TooMuch(too_much);
     }
@@ -159,7 +165,7 @@ pub fn merge(base: Option<&Document>, ours: &Document, theirs: &Document, limits
     match write::write(&merged, texts, leader, limits.max_bytes) {
         Err(Side::Ours) => Merge::Clean(ours.clone()),
         Err(Side::Theirs) => Merge::Clean(theirs.clone()),
-        Ok(text) => Document::parse(text, limits).map_or_else(Merge::Refused, Merge::Clean),
+        Ok(text) => ours.read_like_this(text, limits).map_or_else(Merge::Refused, Merge::Clean),
     }
 }
 
@@ -176,8 +182,17 @@ pub fn changes(before: &Document, after: &Document) -> Result<Vec<Change>, TooMu
     if before.bytes() == after.bytes() {
         return Ok(Vec::new());
     }
+    if !is_json([before, after]) {
+        return Ok(whole::changes(before, after));
+    }
     bounds::check([before, after])?;
     Ok(diff::changes(&Value::read(text_of(before)), &Value::read(text_of(after))))
+}
+
+/// Whether all documents are JSON by the same rules.
+fn is_json(documents: [&Document; 2]) -> bool {
+    let [first, second] = documents.map(Document::media_type);
+    first == second && matches!(first, MediaType::Json | MediaType::OtherJson)
 }
 
 /// The text of a document, which is always UTF-8. If it were not, the merged result would be empty, which is

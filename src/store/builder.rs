@@ -16,7 +16,10 @@ use super::{
     open::{Opening, Place},
     settings::Settings,
 };
-use crate::{Error, Result, document::Limits};
+use crate::{
+    Error, Result,
+    document::{Extractor, Limits},
+};
 
 /// Where a store is and how it is to be used. [`Store::builder`] and [`Store::on`] begin one; [`open`] or
 /// [`init`] ends it. What is not set has the default that its method names.
@@ -77,7 +80,13 @@ impl StoreBuilder {
 
     /// Sets the limits for documents; [`Limits::default`] by default.
     pub fn limits(mut self, limits: Limits) -> Self {
-        self.settings.limits = limits;
+        self.settings.reader = self.settings.reader.limits(limits);
+        self
+    }
+
+    /// Sets what names the title, the tags and the node types of another tool's JSON; see [`Extractor`].
+    pub fn extractor(mut self, extractor: impl Extractor + 'static) -> Self {
+        self.settings.reader = self.settings.reader.extractor(Arc::new(extractor));
         self
     }
 

@@ -1,11 +1,13 @@
 //! The working copy of the current content, compared with the head.
 
-use pflow_backend::{Object, Version};
+use bytes::Bytes;
+use pflow_backend::{Key, Object, Version};
+use serde_json::{Map, Value};
 
 use crate::{
     Result,
-    document::{ContentHash, MediaType},
-    format::{Head, WorkflowId, keys},
+    document::{Body, ContentHash, MediaType},
+    format::{BodyHash, Head, WorkflowId, keys},
     repo::{Objects, StoredHead},
 };
 
@@ -13,18 +15,38 @@ use crate::{
 /// another writer finished a change.
 pub(super) const LOOKS: u32 = 100;
 
-/// The state of the working copy `workflow.json`.
+/// The state of the working copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum CopyState {
     /// Absent: not written yet, or removed.
     Absent,
     /// The current content.
     Current(Version),
+    /// The current content with other values of programs, such as the count of runs: what people wrote is the
+    /// same. It is no edit, and it is left as it is until the next version.
+    Noted(Version, Map<String, Value>),
     /// The content of an earlier version, which a writer has not replaced yet or will never replace because
     /// it crashed. Only on storages whose batches are not atomic; see [`CopyState::of`].
     Lagging(Version),
     /// A person's edit. It must not be overwritten.
-    Edited(Version, ContentHash),
+    Edited(Version, EditedCopy),
+}
+
+/// What identifies an edit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct EditedCopy {
+    /// The file.
+    pub(crate) key: Key,
+    pub(crate) hash: ContentHash,
+    /// The hash of what people wrote in it; none if its format has no such part.
+    pub(crate) body: Option<ContentHash>,
+}
+
+impl EditedCopy {
+    pub(crate) fn of(key: Key, media_type: Option<MediaType>, bytes: &Bytes) -> Self {
+        let body = media_type.and_then(|media_type| Body::of(media_type, bytes));
+        Self { key, hash: ContentHash::of(bytes), body: body.map(|body| body.hash) }
+    }
 }
 
 /// A working copy and the head of the same moment.
@@ -32,6 +54,8 @@ pub(crate) enum CopyState {
 pub(super) struct Look {
     pub(super) stored: StoredHead,
     pub(super) state: CopyState,
+    /// The copy itself.
+    pub(super) copy: Option<Object>,
 }
 
 impl CopyState {
@@ -48,11 +72,13 @@ impl CopyState {
             return Ok(state);
         }
         let Some(copy) = copy else { return Ok(Self::Absent) };
-        let (version, hash) = (copy.meta.version.clone(), ContentHash::of(&copy.bytes));
-        if objects.traits.copies_lag() && older_record_has(objects, head, hash).await? {
+        let version = copy.meta.version.clone();
+        let key = keys::copy_of(head);
+        let edit = EditedCopy::of(key.clone(), keys::media_type_of_copy(head, &key), &copy.bytes);
+        if objects.traits.copies_lag() && older_record_has(objects, head, edit.hash).await? {
             return Ok(Self::Lagging(version));
         }
-        Ok(Self::Edited(version, hash))
+        Ok(Self::Edited(version, edit))
     }
 
     /// The same, as far as the head and at most so many records below it decide, for a copy that was read
@@ -69,6 +95,14 @@ impl CopyState {
         let (version, hash) = (copy.meta.version.clone(), ContentHash::of(&copy.bytes));
         if current.record.hash == Some(hash) {
             return Ok(Some(Self::Current(version)));
+        }
+        if let Some(body) = &current.record.body
+            && body.rule == BodyHash::RULE
+            && let Ok(media_type) = current.record.media_type.known()
+            && let Some(found) = Body::of(media_type, &copy.bytes)
+            && found.hash == body.hash
+        {
+            return Ok(Some(Self::Noted(version, found.statistics)));
         }
         if !objects.traits.copies_lag() {
             return Ok(None);
@@ -93,7 +127,10 @@ impl CopyState {
     pub(crate) fn version(&self) -> Option<&Version> {
         match self {
             Self::Absent => None,
-            Self::Current(version) | Self::Lagging(version) | Self::Edited(version, _) => Some(version),
+            Self::Current(version)
+            | Self::Noted(version, _)
+            | Self::Lagging(version)
+            | Self::Edited(version, _) => Some(version),
         }
     }
 }
@@ -107,14 +144,13 @@ impl Look {
     /// would cost a read for each version.
     pub(super) async fn from(objects: &Objects, mut stored: StoredHead) -> Result<Option<Self>> {
         let id = stored.head.id.clone();
-        let key = keys::content(&id, MediaType::Json);
         for _ in 0..LOOKS {
-            let copy = objects.get(&key).await?;
+            let copy = objects.get(&keys::copy_of(&stored.head)).await?;
             let again = objects.head(&id).await?;
             // Generations never repeat, so the current version did not change between the reads.
             if again.head.current == stored.head.current {
                 let state = CopyState::of(objects, &again.head, copy.as_ref()).await?;
-                return Ok(Some(Self { stored: again, state }));
+                return Ok(Some(Self { stored: again, state, copy }));
             }
             stored = again;
         }

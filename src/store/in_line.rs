@@ -8,8 +8,7 @@ use super::{
 };
 use crate::{
     Error, Result,
-    document::MediaType,
-    format::{WorkflowId, keys},
+    format::{Current, WorkflowId, keys},
 };
 
 /// How often a copy is written or deleted. A second time is needed only if the workflow changed between the
@@ -30,16 +29,42 @@ impl Store {
             changed.push(keys::lockfile(id));
         }
         if self.bring_copy_in_line(id).await? {
-            changed.push(keys::content(id, MediaType::Json));
+            let stored = self.shared.objects.head(id).await?;
+            changed.push(keys::copy_of(&stored.head));
         }
+        changed.extend(self.remove_other_copies(id).await?);
         Ok(changed)
+    }
+
+    /// Removes objects under names that the working copy had when the format was another one, and that a late
+    /// request wrote again. Where people put files into the folder nothing is removed.
+    async fn remove_other_copies(&self, id: &WorkflowId) -> Result<Vec<Key>> {
+        let objects = &self.shared.objects;
+        let mut removed = Vec::new();
+        if objects.traits.plain_files {
+            return Ok(removed);
+        }
+        for key in keys::copies(id) {
+            let Some(found) = objects.get(&key).await? else { continue };
+            // The head is read after the copy: a copy is written after its head.
+            let head = objects.head(id).await?.head;
+            let knows_name = |current: &Current| current.record.media_type.known().is_ok();
+            if key == keys::copy_of(&head) || !head.current.as_ref().is_some_and(knows_name) {
+                continue;
+            }
+            // The copy of a version that a lost head had is the witness of that version.
+            self.shared.index.refuse_hurt(id, &[]).await?;
+            self.remove_copy(key.clone(), &found.meta.version).await?;
+            removed.push(key);
+        }
+        Ok(removed)
     }
 
     /// The same for `workflow.json` alone. Returns false if it was in line already, or is still not in line.
     pub(super) async fn bring_copy_in_line(&self, id: &WorkflowId) -> Result<bool> {
         let mut was_not = false;
         for _ in 0..ROUNDS {
-            let Some(Look { stored, state }) = Look::at(&self.shared.objects, id).await? else {
+            let Some(Look { stored, state, .. }) = Look::at(&self.shared.objects, id).await? else {
                 return Ok(false);
             };
             let Some(current) = &stored.head.current else { return Ok(false) };
@@ -47,7 +72,9 @@ impl Store {
                 return Ok(false);
             }
             match (stored.head.live().is_some(), &state) {
-                (true, CopyState::Current(_)) | (false, CopyState::Absent) => return Ok(was_not),
+                (true, CopyState::Current(_) | CopyState::Noted(..)) | (false, CopyState::Absent) => {
+                    return Ok(was_not);
+                }
                 (_, CopyState::Edited(..)) => return Ok(false),
                 (true, CopyState::Absent | CopyState::Lagging(_)) => match Box::pin(self.load(id)).await {
                     // A new edit or a deletion is not judged here.
@@ -56,8 +83,11 @@ impl Store {
                 },
                 // IMPORTANT: an unconditional deletion may remove the copy of a workflow that was restored
                 // after the read, so the copy is compared with the head again.
-                (false, CopyState::Current(version) | CopyState::Lagging(version)) => {
-                    self.remove_copy(id, version).await?;
+                (
+                    false,
+                    CopyState::Current(version) | CopyState::Noted(version, _) | CopyState::Lagging(version),
+                ) => {
+                    self.remove_copy(keys::copy_of(&stored.head), version).await?;
                 }
             }
             was_not = true;
@@ -65,14 +95,14 @@ impl Store {
         Ok(false)
     }
 
-    async fn remove_copy(&self, id: &WorkflowId, version: &Version) -> Result<()> {
+    async fn remove_copy(&self, key: Key, version: &Version) -> Result<()> {
         let objects = &self.shared.objects;
         let when = match objects.traits.conditional_delete {
             true => Precondition::Is(version.clone()),
             false => Precondition::Always,
         };
-        let remove = Operation::delete(keys::content(id, MediaType::Json)).when(when);
-        let what = || format!("the deletion of the copy of {id}");
+        let what = || format!("the deletion of the copy {key}");
+        let remove = Operation::delete(key.clone()).when(when);
         objects.commit(Batch::new().stage([remove]), what).await.map(drop)
     }
 }

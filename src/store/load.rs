@@ -3,11 +3,14 @@ use futures::future::{join, try_join};
 use pflow_backend::{Batch, Key, Object, Operation, Precondition};
 use serde::de::DeserializeOwned;
 
-use super::{Shared, Store, copy::CopyState};
+use super::{
+    Shared, Store,
+    copy::{CopyState, EditedCopy, LOOKS, Look},
+};
 use crate::{
     Error, NoContent, Result,
     conflict::{Conflict, Expect},
-    document::{ContentHash, MediaType, why_not_read},
+    document::{ContentHash, DocumentFormat, why_not_read},
     format::{Current, Head, StoredVersion, VersionRecord, WorkflowId, keys},
     register::{Around, EncodedHead, swap_head},
     repo::{StoredHead, corrupt, unreadable},
@@ -31,10 +34,41 @@ pub struct Loaded {
     pub content: Bytes,
 }
 
+/// A working copy as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LiveCopy {
+    /// The workflow.
+    pub id: WorkflowId,
+    /// The record of the current version.
+    pub record: VersionRecord,
+    /// The bytes of the file.
+    pub content: Bytes,
+    /// How it differs from the current version.
+    pub state: LiveState,
+}
+
+/// How a working copy differs from the current version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LiveState {
+    /// Not at all.
+    Saved,
+    /// Only in values that programs note, such as the count of runs.
+    Noted,
+    /// A person or a program changed it, and no version has the change.
+    Edited,
+}
+
 impl Loaded {
     /// Returns the expectation for a change that builds on this version: it is still the current one.
     pub fn expect(&self) -> Expect {
         Expect::Version(self.record.version_id)
+    }
+
+    /// The format in which the content is read; none if only a newer program knows it.
+    pub fn format(&self) -> Option<DocumentFormat> {
+        self.record.media_type.known().ok().map(DocumentFormat::of_stored)
     }
 
     /// Reads the content as a value of the caller's type.
@@ -83,10 +117,18 @@ impl Store {
     /// [`Error::Corrupt`] if the version is missing or damaged; errors of the storage.
     pub async fn load(&self, id: &WorkflowId) -> Result<Loaded> {
         let objects = &self.shared.objects;
-        let copy_key = keys::content(id, MediaType::Json);
         let plain_files = objects.traits.plain_files;
-        let (mut stored, mut copy) = try_join(objects.head(id), objects.get(&copy_key)).await?;
+        // Both are read together. The head alone tells the name of the copy, and nearly always it is the one
+        // that this process has seen before.
+        let known = objects.known_head(id).map(|stored| keys::copy_of(&stored.head));
+        let likely = known.unwrap_or_else(|| self.shared.likely_copy(id));
+        let (mut stored, mut copy) = try_join(objects.head(id), objects.get(&likely)).await?;
+        if keys::copy_of(&stored.head) != likely {
+            copy = objects.get(&keys::copy_of(&stored.head)).await?;
+        }
+        self.shared.copies_are_like(&stored.head);
         for _ in 0..ATTEMPTS {
+            let copy_key = keys::copy_of(&stored.head);
             let current = match live(&stored.head) {
                 Ok(current) => current,
                 Err(missing) => {
@@ -127,7 +169,8 @@ impl Store {
                 }
                 // If the head moved on, the version may have been pruned since.
                 Ok(_) | Err(Error::Corrupt { .. }) if moved => {
-                    (stored, copy) = (again, objects.get(&copy_key).await?);
+                    copy = objects.get(&keys::copy_of(&again.head)).await?;
+                    stored = again;
                 }
                 Ok(_) => {
                     let (generation, version_id) = (current.record.generation, &current.record.version_id);
@@ -138,6 +181,38 @@ impl Store {
             }
         }
         Err(Conflict::Busy { id: id.clone(), attempts: ATTEMPTS }.into())
+    }
+
+    /// Returns the working copy as it is now, which people and programs may have changed.
+    ///
+    /// If there is no working copy, it is the current content. On a storage where people do not edit files it
+    /// always is.
+    ///
+    /// # Errors
+    /// [`Error::WorkflowMissing`]; otherwise as [`Store::load`], except that an edit is no error.
+    pub async fn load_live(&self, id: &WorkflowId) -> Result<LiveCopy> {
+        let objects = &self.shared.objects;
+        if objects.traits.plain_files {
+            let busy = || Conflict::Busy { id: id.clone(), attempts: LOOKS };
+            let Look { stored, state, copy } = Look::at(objects, id).await?.ok_or_else(busy)?;
+            let current = match live(&stored.head) {
+                Ok(current) => current,
+                Err(missing) => return Err(self.shared.explain(missing).await),
+            };
+            check_known(&keys::head(id), &current.record)?;
+            let state = match state {
+                CopyState::Absent | CopyState::Lagging(_) => None,
+                CopyState::Current(_) => Some(LiveState::Saved),
+                CopyState::Noted(..) => Some(LiveState::Noted),
+                CopyState::Edited(..) => Some(LiveState::Edited),
+            };
+            if let (Some(state), Some(copy)) = (state, copy) {
+                let (id, record, content) = (id.clone(), current.record.clone(), copy.bytes);
+                return Ok(LiveCopy { id, record, content, state });
+            }
+        }
+        let Loaded { id, record, content } = self.load(id).await?;
+        Ok(LiveCopy { id, record, content, state: LiveState::Saved })
     }
 
     /// Removes the copy of a deleted workflow, which a request that landed late may have written again.
@@ -180,16 +255,16 @@ impl Store {
     async fn mend_copy(&self, stored: &StoredHead, content: &Bytes, copy: Option<&Object>) -> Result<()> {
         let Shared { objects, gate, index, .. } = self.shared.as_ref();
         let (head, id) = (&stored.head, &stored.head.id);
-        let key = keys::content(id, MediaType::Json);
+        let key = keys::copy_of(head);
         match CopyState::of(objects, head, copy).await? {
-            CopyState::Edited(_, found) => {
+            CopyState::Edited(_, EditedCopy { hash: found, .. }) => {
                 index.refuse_hurt(id, &[]).await?;
                 if objects.traits.plain_files {
                     let (id, key, generation) = (id.clone(), key.to_string(), Some(head.generation()));
                     return Err(Conflict::ModifiedOutside { id, key, generation, found }.into());
                 }
             }
-            CopyState::Current(_) => return Ok(()),
+            CopyState::Current(_) | CopyState::Noted(..) => return Ok(()),
             CopyState::Absent | CopyState::Lagging(_) => {}
         }
         let Some(_admission) = gate.admit_optional() else { return Ok(()) };

@@ -6,13 +6,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Store,
-    change::{Change, Request, Task, Written},
+    change::{Change, Request, Task, Unread, Written},
     request::{change_options, check_message},
 };
 use crate::{
     Error, Result,
     conflict::{ConflictResolver, Expect, Resolved},
-    document::{ContentHash, MAX_DESCRIPTION_BYTES, MAX_NAME_BYTES, MAX_TAG_BYTES, MAX_TAGS, MAX_TAGS_BYTES},
+    document::{
+        ContentHash, DocumentFormat, MAX_DESCRIPTION_BYTES, MAX_NAME_BYTES, MAX_TAG_BYTES, MAX_TAGS,
+        MAX_TAGS_BYTES,
+    },
     format::{
         FieldChange, FieldChanges, Lease, LeaseId, LeaseRef, VersionRecord, WorkflowId, check_list,
         check_text,
@@ -24,7 +27,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct SaveRequest {
     pub(super) request: Request,
-    content: Bytes,
+    document: Unread,
     fields: FieldChanges,
     fence: Option<u64>,
     hold: Option<LeaseRequest>,
@@ -59,8 +62,16 @@ pub struct Saved {
 impl SaveRequest {
     /// Saves this content for this workflow, built on the state that `expect` names.
     pub fn new(id: WorkflowId, content: impl Into<Bytes>, expect: Expect) -> Self {
-        let (request, content) = (Request::new(id, expect), content.into());
-        Self { request, content, fields: FieldChanges::default(), fence: None, hold: None }
+        let document = Unread { content: content.into(), format: None };
+        let request = Request::new(id, expect);
+        Self { request, document, fields: FieldChanges::default(), fence: None, hold: None }
+    }
+
+    /// Sets the format of the content. By default it is detected.
+    #[must_use]
+    pub fn format(mut self, format: impl Into<Option<DocumentFormat>>) -> Self {
+        self.document.format = format.into();
+        self
     }
 
     /// Gives the name, which counts in place of the document's. It stays for later versions, whatever their
@@ -154,10 +165,10 @@ impl SaveRequest {
     /// asks for the same grant.
     fn into_request(self, environment: &dyn Environment) -> Result<(Request, Task)> {
         self.checked()?;
-        let Self { mut request, content, fields, fence, hold } = self;
+        let Self { mut request, document, fields, fence, hold } = self;
         request.lease = request.lease.map(|lease| LeaseRef { fence, ..lease });
         request.hold = hold.map(|hold| hold.claim(environment)).transpose()?;
-        Ok((request, Task::Save { document: content, fields }))
+        Ok((request, Task::Save { document, fields }))
     }
 }
 

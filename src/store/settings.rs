@@ -5,13 +5,14 @@ use pflow_backend_fs::FsOptions;
 #[cfg(feature = "object")]
 use pflow_backend_object::ObjectOptions;
 
-use crate::{document::Limits, repo::Traits};
+use crate::{document::DocumentReader, repo::Traits};
 
 /// How this process uses a store; [`super::StoreBuilder`] sets it. What all programs must agree on is in the
 /// store's `config.json`.
 #[derive(Debug)]
 pub(crate) struct Settings {
-    pub(crate) limits: Limits,
+    /// How documents are read.
+    pub(crate) reader: DocumentReader,
     pub(crate) clock_skew: Duration,
     pub(super) concurrency: Option<usize>,
     pub(super) fold_after: Option<usize>,
@@ -25,7 +26,7 @@ pub(crate) struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            limits: Limits::default(),
+            reader: DocumentReader::default(),
             clock_skew: Duration::from_secs(60),
             concurrency: None,
             fold_after: None,

@@ -1,13 +1,19 @@
 use std::{
     fmt,
     path::PathBuf,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
 };
+
+use pflow_backend::Key;
 
 use super::{settings::Settings, upkeep::Upkeep};
 use crate::{
     Error, Result,
-    format::Config,
+    document::MediaType,
+    format::{Config, Head, WorkflowId, keys},
     gate::Gate,
     index::{Index, Policy},
     lock::{Locks, Observer},
@@ -28,6 +34,10 @@ pub(crate) struct Shared {
     /// either; it then reads `config.json` in the same round trip as the head. A wrong guess costs a read of
     /// `config.json`, or a round trip.
     pub(crate) batch_creates: AtomicBool,
+    /// The media type of the last content that was loaded, by its place in [`MediaType::ALL`]. The next one is
+    /// most likely of the same type, so its working copy is read in the same round trip as the head. A wrong
+    /// guess costs a read.
+    last_media_type: AtomicUsize,
 }
 
 impl Shared {
@@ -45,7 +55,22 @@ impl Shared {
         let upkeep = Upkeep::default();
         let locks = Locks::new(objects.clone(), gate.clone(), index.clone(), observer, upkeep.tasks())?;
         let batch_creates = AtomicBool::new(false);
-        Ok(Self { objects, gate, index, upkeep, locks, settings, folder, batch_creates })
+        let last_media_type = AtomicUsize::new(0);
+        Ok(Self { objects, gate, index, upkeep, locks, settings, folder, batch_creates, last_media_type })
+    }
+
+    /// The most likely name of the working copy of a workflow whose head this process has not read yet.
+    pub(crate) fn likely_copy(&self, id: &WorkflowId) -> Key {
+        let last = MediaType::ALL.get(self.last_media_type.load(Ordering::Relaxed)).copied();
+        keys::copy(id, last.unwrap_or(MediaType::Json))
+    }
+
+    /// Remembers the name of the working copy of this workflow as the most likely one.
+    pub(crate) fn copies_are_like(&self, head: &Head) {
+        let media_type = keys::media_type_of_copy(head, &keys::copy_of(head));
+        if let Some(place) = MediaType::ALL.iter().position(|other| Some(*other) == media_type) {
+            self.last_media_type.store(place, Ordering::Relaxed);
+        }
     }
 
     /// Refines `error` about a workflow whose head has no version. The workflow is missing, unless versions

@@ -1,9 +1,8 @@
 use super::{Store, change::document_of};
 use crate::{
     Result,
-    conflict::{Conflict, ExpectedVersion, differences},
-    document::MediaType,
-    format::keys,
+    conflict::{Conflict, ExpectedVersion, ReadSides, TypedContent, differences, media_type_of_edit},
+    format::StoredVersion,
     merge::Change,
 };
 
@@ -27,12 +26,18 @@ impl Store {
             _ => return Ok(None),
         };
         let head = objects.head(id).await?.head;
-        let before = document_of(objects, &head, &base).await?.and_then(|version| version.content);
+        let typed = |version: StoredVersion| {
+            let media_type = version.record.media_type.known().ok()?;
+            Some(TypedContent { media_type, content: version.content? })
+        };
+        let before = document_of(objects, &head, &base).await?.and_then(typed);
         let after = match (conflict.cause(), &head.current) {
-            (Conflict::ModifiedOutside { .. }, _) => {
-                objects.get(&keys::content(id, MediaType::Json)).await?.map(|object| object.bytes)
+            (Conflict::ModifiedOutside { key, .. }, _) => {
+                let media_type = media_type_of_edit(&head, key);
+                let content = objects.working_copy(key).await?;
+                media_type.zip(content).map(|(media_type, content)| TypedContent { media_type, content })
             }
-            (_, Some(current)) => objects.named_version(id, &current.reference()).await?.content,
+            (_, Some(current)) => typed(objects.named_version(id, &current.reference()).await?),
             (_, None) => None,
         };
         let (Some(before), Some(after)) = (before, after) else { return Ok(None) };

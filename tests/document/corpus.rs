@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use bytes::Bytes;
-use pflow_store::document::{ContentHash, Document, DocumentError, Limits, Strictness};
+use pflow_store::document::{ContentHash, Document, DocumentError, DocumentFormat, DocumentReader};
 
 /// The files of `pflow/<folder>` by name, or nothing if there is no corpus.
 fn corpus(folder: &str) -> Option<Vec<(String, Bytes)>> {
@@ -23,15 +23,15 @@ fn corpus(folder: &str) -> Option<Vec<(String, Bytes)>> {
     Some(files)
 }
 
-fn parse(bytes: &Bytes, strictness: Strictness) -> Result<Document, DocumentError> {
-    Document::parse(bytes.clone(), &Limits::new().strictness(strictness))
+fn parse(bytes: &Bytes, format: DocumentFormat) -> Result<Document, DocumentError> {
+    DocumentReader::new().format(format).read(bytes.clone())
 }
 
 #[test]
 fn current_workflows_are_accepted_and_hashed_as_they_are() {
     for (name, bytes) in corpus("json").into_iter().flatten() {
-        for strictness in [Strictness::Plain, Strictness::Ir] {
-            let document = parse(&bytes, strictness).unwrap_or_else(|error| panic!("{name}: {error}"));
+        for format in [DocumentFormat::Json, DocumentFormat::Ir] {
+            let document = parse(&bytes, format).unwrap_or_else(|error| panic!("{name}: {error}"));
             assert_eq!(document.bytes(), &bytes, "{name}");
             assert_eq!(document.hash(), ContentHash::of(&bytes), "{name}");
             assert!(!document.metadata().nodes.is_empty(), "{name}");
@@ -42,7 +42,7 @@ fn current_workflows_are_accepted_and_hashed_as_they_are() {
 #[test]
 fn invalid_workflows_are_refused_with_a_place() {
     for (name, bytes) in corpus("json-invalid").into_iter().flatten() {
-        let error = parse(&bytes, Strictness::Plain).expect_err(&name);
+        let error = parse(&bytes, DocumentFormat::Json).expect_err(&name);
         println!("{name}: {error}");
         let DocumentError::Invalid { defects, .. } = error else { panic!("{name}: {error:?}") };
         for defect in defects {
@@ -57,8 +57,8 @@ fn invalid_workflows_are_refused_with_a_place() {
 #[test]
 fn incomplete_ir_is_refused_only_when_complete_ir_is_asked_for() {
     for (name, bytes) in corpus("json-strict-invalid").into_iter().flatten() {
-        parse(&bytes, Strictness::Plain).unwrap_or_else(|error| panic!("{name}: {error}"));
-        let error = parse(&bytes, Strictness::Ir).expect_err(&name);
+        parse(&bytes, DocumentFormat::Json).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let error = parse(&bytes, DocumentFormat::Ir).expect_err(&name);
         assert!(matches!(error, DocumentError::Invalid { .. }), "{name}: {error:?}");
     }
 }
@@ -66,7 +66,7 @@ fn incomplete_ir_is_refused_only_when_complete_ir_is_asked_for() {
 #[test]
 fn a_library_of_saved_workflows_is_read_as_it_is() {
     for (name, bytes) in corpus("library").into_iter().flatten() {
-        let read = parse(&bytes, Strictness::Plain);
+        let read = parse(&bytes, DocumentFormat::Json);
         match name.as_str() {
             "invalid-bad-json.json" => {
                 let error = read.expect_err(&name);

@@ -1,27 +1,33 @@
 //! Which documents are refused, and with which messages.
 
-use pflow_store::document::{Defect, Document, DocumentError, Limits, MAX_DEFECTS, Reason, Strictness};
+use pflow_store::document::{
+    Defect, Document, DocumentError, DocumentFormat, DocumentReader, Limits, MAX_DEFECTS, Reason,
+};
 
-fn ir() -> Limits {
-    Limits::new().strictness(Strictness::Ir)
+fn ir() -> DocumentReader {
+    DocumentReader::new().format(DocumentFormat::Ir)
 }
 
-fn refusal_under(limits: &Limits, text: impl AsRef<[u8]>) -> DocumentError {
+fn within(limits: Limits) -> DocumentReader {
+    DocumentReader::new().limits(limits)
+}
+
+fn refusal_by(reader: &DocumentReader, text: impl AsRef<[u8]>) -> DocumentError {
     let bytes = text.as_ref().to_vec();
     let shown = String::from_utf8_lossy(&bytes).into_owned();
-    match Document::parse(bytes, limits) {
+    match reader.read(bytes) {
         Ok(_) => panic!("accepted: {shown}"),
         Err(error) => error,
     }
 }
 
 fn refusal(text: impl AsRef<[u8]>) -> DocumentError {
-    refusal_under(&Limits::default(), text)
+    refusal_by(&DocumentReader::new(), text)
 }
 
 /// All defects of `text`, one per line.
-fn defects_under(limits: &Limits, text: &str) -> Vec<String> {
-    match refusal_under(limits, text) {
+fn defects_by(reader: &DocumentReader, text: &str) -> Vec<String> {
+    match refusal_by(reader, text) {
         DocumentError::Invalid { defects, more: 0 } => defects.iter().map(Defect::to_string).collect(),
         other => panic!("{text}: {other:?}"),
     }
@@ -156,7 +162,7 @@ fn all_defects_come_together_in_document_order() {
         "ir_version": "1"
     }"#;
     assert_eq!(
-        defects_under(&Limits::default(), text),
+        defects_by(&DocumentReader::new(), text),
         [
             r#"edges[0].to: no node has the id "nowhere""#,
             "edges[1].from: missing",
@@ -200,7 +206,7 @@ fn messages_stay_short_and_printable_whatever_the_document_holds() {
 fn size_is_limited_to_the_byte() {
     let limits = Limits::new().max_bytes(10);
     assert!(Document::parse(r#"{"a": 123}"#, &limits).is_ok());
-    let error = refusal_under(&limits, r#"{"a": 1234}"#);
+    let error = refusal_by(&within(limits), r#"{"a": 1234}"#);
     assert_eq!(error.to_string(), "the document has 11 bytes, 10 are allowed");
 }
 
@@ -210,11 +216,14 @@ fn depth_is_limited_to_the_level() {
     let limits = Limits::new().max_depth(3);
     assert!(Document::parse(nested(3), &limits).is_ok());
     assert_eq!(
-        refusal_under(&limits, nested(4)).to_string(),
+        refusal_by(&within(limits), nested(4)).to_string(),
         "a[0][0]: nested deeper than the 3 levels allowed"
     );
     let object = r#"{"a": {"b": {"c": {}}}}"#;
-    assert_eq!(refusal_under(&limits, object).to_string(), "a.b.c: nested deeper than the 3 levels allowed");
+    assert_eq!(
+        refusal_by(&within(limits), object).to_string(),
+        "a.b.c: nested deeper than the 3 levels allowed"
+    );
 
     assert!(Document::parse(nested(128), &Limits::default()).is_ok());
     assert!(matches!(refusal(nested(129)), DocumentError::TooDeep { limit: 128, .. }));
@@ -224,7 +233,7 @@ fn depth_is_limited_to_the_level() {
 fn no_limit_lifts_the_depth_ceiling() {
     let limits = Limits::new().max_depth(usize::MAX);
     let nested = format!("{{\"a\":{}", r#"[{"b":"#.repeat(1 << 20));
-    let error = refusal_under(&limits, nested);
+    let error = refusal_by(&within(limits), nested);
     let DocumentError::TooDeep { place, limit } = &error else { panic!("{error:?}") };
     assert_eq!(*limit, Limits::DEPTH_CEILING);
     assert_eq!(place, "a[0].b[0].b[0].b[0]….b[0].b[0].b[0].b[0]");
@@ -252,13 +261,13 @@ fn complete_ir_needs_a_version_and_nodes() {
         (r#"{"ir": 1}"#, &["ir: expected an object, found a number"]),
         ("[]", &["the document: expected an object, found an array"]),
     ] {
-        assert_eq!(defects_under(&ir(), text), expected, "{text}");
+        assert_eq!(defects_by(&ir(), text), expected, "{text}");
     }
     for text in [
         r#"{"ir_version": "0.1.0", "nodes": [{"id": "a", "type": "t"}]}"#,
         r#"{"ir_version": "0.1.0", "ir": {"nodes": [{"id": "a", "type": "t"}]}}"#,
         r#"{"ir": {"ir_version": "0.1.0", "nodes": [{"id": "a", "type": "t"}]}}"#,
     ] {
-        assert!(Document::parse(text, &ir()).is_ok(), "{text}");
+        assert!(ir().read(text).is_ok(), "{text}");
     }
 }

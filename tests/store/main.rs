@@ -19,6 +19,7 @@ mod expectations;
 mod faults;
 mod fixtures;
 mod forged;
+mod formats;
 mod gate;
 mod handle;
 mod instances;

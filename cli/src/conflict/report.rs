@@ -25,6 +25,7 @@ pub(crate) fn tell(output: &Output, saved: &Saved) {
         output.warn(&format!("{}: {lost} is lost, and its holder cannot save any more", saved.id));
     }
     if let Some(generation) = resolved.kept_edit {
-        output.note(&format!("{}: the edit in workflow.json is kept as generation {generation}", saved.id));
+        output
+            .note(&format!("{}: the edit of the working copy is kept as generation {generation}", saved.id));
     }
 }

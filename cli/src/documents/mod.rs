@@ -23,7 +23,7 @@ use serde::Serialize;
 
 pub(crate) use batch::{Batch, Counts, FileResult, Skipped};
 pub(crate) use change::{Change, PlannedDeletion};
-pub(crate) use content::Content;
+pub(crate) use content::LoadedContent;
 pub(crate) use doctor::{Checked, Diagnosis};
 pub(crate) use drawings::{Drawings, Drawn};
 pub(crate) use event::{AwaitedLock, Event, LogFields, Logged, Places, Problem, Warning};

@@ -88,7 +88,7 @@ fn files() -> BTreeMap<&'static str, File> {
         ("flow", one::<Drawings<'static>>()),
         ("init", one::<Made>()),
         ("list", one::<Listing<'static>>()),
-        ("load", one::<Content<'static>>()),
+        ("load", one::<LoadedContent<'static>>()),
         ("lock-acquire", one::<Granted<'static>>()),
         ("lock-break", one::<Broken<'static>>()),
         ("lock-list", one::<Locks<'static>>()),

@@ -11,7 +11,7 @@ use std::{
 
 use clap::Args;
 use futures::StreamExt;
-use pflow_store::{Expect, SaveRequest, Saved, WorkflowId};
+use pflow_store::{Expect, SaveRequest, Saved, WorkflowId, document::DocumentFormat};
 
 use super::{
     conflict::{Decider, OnConflict},
@@ -70,9 +70,9 @@ pub(super) struct SaveAll {
     #[command(flatten)]
     on_conflict: OnConflict,
 
-    /// Refuse documents that are not complete IR
-    #[arg(long)]
-    strict_ir: bool,
+    /// What the documents are; by default it is detected for each. `save --help` lists the formats
+    #[arg(long, value_name = "FORMAT", value_parser = input::formats())]
+    format: Option<DocumentFormat>,
 }
 
 /// The files that were read, in their order, each with the reason why it cannot be used, if there is one. The
@@ -86,6 +86,7 @@ struct Requests {
     begun: Begun,
     signals: Signals,
     tags: Vec<String>,
+    format: Option<DocumentFormat>,
     expect: Expect,
     message: Option<String>,
     lease: HeldLease,
@@ -95,7 +96,7 @@ struct Requests {
 impl SaveAll {
     /// Saves every file.
     pub(super) async fn run(self, session: &Session<'_>) -> Result<()> {
-        let store = session.open_with(|builder| builder.limits(input::limits(self.strict_ir))).await?;
+        let store = session.open().await?;
         let paths = self.paths;
         let naming = Naming { id_from: self.id_from, rename: self.rename };
         let expanding = tokio::task::spawn_blocking(move || expand(&paths, naming));
@@ -112,6 +113,7 @@ impl SaveAll {
             begun: Arc::clone(&begun),
             signals: session.signals.clone(),
             tags: self.tags,
+            format: self.format,
             expect: self.if_generation.map_or(Expect::Any, expect),
             message: self.message,
             lease: HeldLease::from_environment(),
@@ -182,6 +184,7 @@ impl Requests {
         let content = input::read_regular_file(&id, path)?;
         let lease = self.lease.named(&id)?;
         let mut request = SaveRequest::new(id, content, self.expect)
+            .format(self.format.or_else(|| input::format_of(path)))
             .resolver(self.decider.resolver.clone())
             .lock_timeout(self.decider.lock_timeout)
             .cancelled_by(self.signals.stop());

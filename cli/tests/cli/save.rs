@@ -145,9 +145,44 @@ fn a_document_that_is_none_is_refused_with_all_reasons() {
     let error = save(&["save", "a", "--json"], two).json_error();
     assert_eq!((&error["code"], error["details"].as_array().unwrap().len()), (&"refused".into(), 2));
     let plain = br#"{"nodes": [{"id": "a", "type": "t"}]}"#;
-    save(&["save", "a", "--strict-ir"], plain).fails(5, "ir_version");
+    save(&["save", "a", "--format", "ir"], plain).fails(5, "ir_version");
     place.is_as(&before);
     save(&["save", "a"], plain).succeeds();
+}
+
+#[test]
+fn a_document_of_another_tool_is_kept_as_it_is() {
+    let place = Place::with_store();
+    let export = br#"{ "name": "Chat", "nodes": [ { "name": "In" } ], "tags": [ { "name": "x" } ] }"#;
+    place.run_with_input(["save", "a"], export).fails(5, "nodes[0].id: missing");
+    place.run_with_input(["save", "a", "--format", "other-json"], export).succeeds();
+    assert_eq!(place.run(["load", "a"]).succeeds().out().as_bytes(), export);
+    assert!(place.run(["list"]).succeeds().out().contains("Chat"));
+    let refused = place.run_with_input(["save", "a", "--format", "yaml"], export).fails(2, "yaml");
+    assert!(refused.err().contains("other-json"), "{}", refused.err());
+
+    let bytes = b"\xff\0 no text";
+    place.run_with_input(["save", "b", "--format", "opaque", "--name", "raw"], bytes).succeeds();
+    let file = place.path().join("b.bin");
+    place.run([OsStr::new("load"), OsStr::new("b"), OsStr::new("-o"), file.as_os_str()]).succeeds();
+    assert_eq!(fs::read(&file).unwrap(), bytes);
+    let loaded = place.run(["load", "b", "--json"]).succeeds().json();
+    assert_eq!((&loaded["encoding"], &loaded["content"]), (&"base64".into(), &"/wAgbm8gdGV4dA==".into()));
+    assert_eq!(loaded["media_type"], "application/octet-stream");
+}
+
+#[test]
+fn the_working_copy_is_loaded_as_it_is() {
+    let place = Place::with_store();
+    place.save("a", "one").succeeds();
+    let live = place.run(["load", "a", "--live", "--json"]).succeeds().json();
+    assert_eq!((&live["differs"], &live["content"]), (&false.into(), &document("one").into()));
+    place.file(".pflow/workflows/a/workflow.json", "{ no JSON");
+    assert_eq!(place.run(["load", "a", "--live"]).succeeds().out(), "{ no JSON");
+    let live = place.run(["load", "a", "--live", "--json"]).succeeds().json();
+    assert_eq!((&live["differs"], &live["generation"]), (&true.into(), &1.into()));
+    place.run(["load", "a"]).fails(13, "was modified outside");
+    place.run(["load", "a", "--live", "--generation", "1"]).fails(2, "--generation");
 }
 
 #[test]

@@ -2,7 +2,7 @@ use super::plan::Basis;
 use crate::{
     document::{ContentHash, Document},
     format::{LeaseId, Operation, SourcedFields, VersionId},
-    store::copy::CopyState,
+    store::copy::{CopyState, EditedCopy},
 };
 
 /// The consent of a resolver.
@@ -48,7 +48,7 @@ impl Agreed {
 
     /// Returns the edit in `basis` that is to become a version.
     pub(crate) fn edit(&self, basis: &Basis) -> Option<&Document> {
-        self.edit.as_ref().filter(|edit| edited(basis) == Some(edit.hash()))
+        self.edit.as_ref().filter(|edit| edited(basis).map(|found| found.hash) == Some(edit.hash()))
     }
 }
 
@@ -56,7 +56,7 @@ impl Instead {
     /// Whether the consent still fits: a document that contains an edit is void once the edit has changed or
     /// is gone. A document without an edit is treated like the caller's own.
     fn holds(&self, basis: &Basis) -> bool {
-        self.of_edit.is_none() || self.of_edit == edited(basis)
+        self.of_edit.is_none() || self.of_edit == edited(basis).map(|found| found.hash)
     }
 }
 
@@ -65,10 +65,11 @@ pub(crate) fn current_id(basis: &Basis) -> Option<VersionId> {
     basis.stored.head.current.as_ref().map(|current| current.record.version_id)
 }
 
-/// Returns the hash of a person's edit, if there is one.
-pub(crate) fn edited(basis: &Basis) -> Option<ContentHash> {
-    match basis.copy {
-        CopyState::Edited(_, found) => Some(found),
-        _ => None,
+/// Returns a person's edit, if there is one: of the working copy, or else a file under its next name.
+pub(crate) fn edited(basis: &Basis) -> Option<&EditedCopy> {
+    match (&basis.copy, &basis.target) {
+        (CopyState::Edited(_, found), _) => Some(found),
+        (_, Some(target)) => Some(&target.found),
+        (_, None) => None,
     }
 }

@@ -8,7 +8,7 @@ use super::{
     attempt::Attempt,
     decide::{Decision, decide},
     join_versions::join_versions,
-    plan::{Basis, Plan},
+    plan::{Basis, Joined, Plan, Target},
     state::{ChangePhase, Met},
 };
 use crate::{
@@ -16,12 +16,12 @@ use crate::{
     conflict::{ChangeKind, Conflict, Expect, Goal},
     document::MediaType,
     flow::{Action, Node, Visit},
-    format::{StoredVersion, WorkflowId, keys},
+    format::{Head, StoredVersion, WorkflowId, keys},
     register::Fate,
     repo::{Objects, ParentWalk, StoredHead},
     store::{
         Shared,
-        copy::{CopyState, LOOKS, Look},
+        copy::{CopyState, EditedCopy, LOOKS, Look},
     },
 };
 
@@ -152,8 +152,19 @@ impl Node<Change, Error> for CheckConflicts {
             Goal::Merge(with) => Some(join_versions(shared, &stored, with).await?),
             Goal::Save { .. } | Goal::Delete | Goal::Undelete => None,
         };
+        let next = match (&question.goal, &restored, &joined) {
+            (Goal::Save { document, .. }, ..) => Some(document.media_type()),
+            (_, Some(restored), _) => restored.record.media_type.known().ok(),
+            (_, _, Some(Joined::Merged(draft))) => draft.described.media_type.known().ok(),
+            _ => None,
+        };
+        let target = match next {
+            Some(media_type) => target(objects, &stored.head, media_type).await?,
+            None => None,
+        };
         let standing = shared.locks.standing(&stored.head);
-        let basis = Box::new(Basis { stored, standing, copy, restored, joined, now: objects.now() });
+        let now = objects.now();
+        let basis = Box::new(Basis { stored, standing, copy, target, restored, joined, now });
         Ok(Checked::Basis { basis, open, superseded })
     }
 
@@ -224,7 +235,8 @@ fn planned_on_known(change: &Change, goal: &Goal) -> Result<Option<Arc<Plan>>> {
     };
     let standing = shared.locks.standing_as_known(&stored.head);
     let now = shared.objects.now();
-    let basis = Basis { stored, standing, copy: CopyState::Absent, restored: None, joined: None, now };
+    let (copy, target) = (CopyState::Absent, None);
+    let basis = Basis { stored, standing, copy, target, restored: None, joined: None, now };
     Ok(match judge(change, goal, &basis)? {
         Decision::Write(plan) => Some(Arc::from(plan)),
         Decision::Unchanged | Decision::Conflict(_) => None,
@@ -242,13 +254,17 @@ async fn read(shared: &Shared, id: &WorkflowId, own: &[Key]) -> Result<(StoredHe
     if !objects.traits.plain_files {
         return Ok((objects.head(id).await?, CopyState::Absent));
     }
-    let copy_key = keys::content(id, MediaType::Json);
-    let (stored, copy) = try_join(objects.head(id), objects.get(&copy_key)).await?;
+    let likely = objects.known_head(id).map(|stored| keys::copy_of(&stored.head));
+    let likely = likely.unwrap_or_else(|| shared.likely_copy(id));
+    let (stored, mut copy) = try_join(objects.head(id), objects.get(&likely)).await?;
+    if keys::copy_of(&stored.head) != likely {
+        copy = objects.get(&keys::copy_of(&stored.head)).await?;
+    }
     if let Some(state) = CopyState::at_a_glance(objects, &stored.head, copy.as_ref(), 0).await? {
         return Ok((stored, state));
     }
     match Look::from(objects, stored).await? {
-        Some(Look { stored, state }) => {
+        Some(Look { stored, state, .. }) => {
             if matches!(state, CopyState::Edited(..)) {
                 shared.index.refuse_hurt(id, own).await?;
             }
@@ -256,6 +272,19 @@ async fn read(shared: &Shared, id: &WorkflowId, own: &[Key]) -> Result<(StoredHe
         }
         None => Err(Conflict::Busy { id: id.clone(), attempts: LOOKS }.into()),
     }
+}
+
+/// Reads the file that is there under the name of the working copy of the next version, if that is another name
+/// than that of the present one.
+async fn target(objects: &Objects, head: &Head, next: MediaType) -> Result<Option<Target>> {
+    let key = keys::copy(&head.id, next);
+    if !objects.traits.plain_files || key == keys::copy_of(head) {
+        return Ok(None);
+    }
+    Ok(objects.get(&key).await?.map(|object| Target {
+        version: object.meta.version,
+        found: EditedCopy::of(key, Some(next), &object.bytes),
+    }))
 }
 
 /// Returns the last version before a deletion. The parents of a merged deletion may be deletions themselves;

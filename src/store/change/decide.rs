@@ -12,10 +12,10 @@ use super::{
 };
 use crate::{
     Error, NoContent, Result,
-    conflict::{ChangeKind, Conflict, ExpectedVersion, Found, Goal},
-    document::{ContentHash, MediaType},
+    conflict::{ChangeKind, Conflict, ExpectedVersion, Found, Goal, Obstacle},
     format::{FieldChanges, Head, Lease, MAX_GENERATION, Operation, VersionRecord, keys},
     repo::unreadable,
+    store::copy::{CopyState, EditedCopy},
 };
 
 #[derive(Debug)]
@@ -52,6 +52,9 @@ pub(crate) fn decide(
         // No resolver is asked: the merge is one without a person's choice.
         return Err(Conflict::Unresolved { conflict, obstacle: obstacle.clone() }.into());
     }
+    if let Some(conflict) = two_edits(basis) {
+        return Err(conflict.into());
+    }
     let author = identity.to_string();
     let Next { version, kept } = next(request, goal, agreed, basis, &author)?;
     let own = owns_lease(request, basis, identity);
@@ -63,7 +66,8 @@ pub(crate) fn decide(
         if !own && let Err(conflict) = expectation {
             return Ok(Decision::Conflict(conflict));
         }
-        return Ok(match edit_in_the_way(basis, head.live().and_then(|current| current.record.hash)) {
+        let current = head.live().map(|current| Described::of(&current.record));
+        return Ok(match edit_in_the_way(basis, current.as_ref()) {
             // It would be wrong to report success while the file has other content.
             Some(conflict) if goal.kind() == ChangeKind::Save => Decision::Conflict(conflict),
             _ => Decision::Unchanged,
@@ -82,7 +86,7 @@ pub(crate) fn decide(
     }
     if kept.is_none()
         && let Some(draft) = &version
-        && let Some(conflict) = edit_in_the_way(basis, draft.described.hash)
+        && let Some(conflict) = edit_in_the_way(basis, Some(&draft.described))
     {
         return Ok(Decision::Conflict(conflict));
     }
@@ -97,7 +101,8 @@ pub(crate) fn decide(
     };
     let (stored, copy, breaks) =
         (basis.stored.clone(), basis.copy.clone(), live.map(|(lease, _)| lease.clone()));
-    Ok(Decision::Write(Box::new(Plan { stored, copy, kept, version, lease, breaks })))
+    let target = basis.target.as_ref().map(|target| target.version.clone());
+    Ok(Decision::Write(Box::new(Plan { stored, copy, target, kept, version, lease, breaks })))
 }
 
 /// Compares the lease by its id, and by its fence if the caller names it, and by nothing else. Whether it has
@@ -121,12 +126,24 @@ fn owns_lease(request: &Request, basis: &Basis, identity: &Identity) -> bool {
 }
 
 /// Returns the conflict with a person's edit of the copy, unless the edit equals what the copy will contain.
-fn edit_in_the_way(basis: &Basis, next: Option<ContentHash>) -> Option<Conflict> {
-    let found = edited(basis).filter(|found| Some(*found) != next)?;
-    let head = &basis.stored.head;
-    let key = keys::content(&head.id, MediaType::Json).to_string();
+fn edit_in_the_way(basis: &Basis, next: Option<&Described>) -> Option<Conflict> {
+    let found = edited(basis).filter(|found| !next.is_some_and(|next| next.is_in(found)))?;
+    Some(modified_outside(&basis.stored.head, found))
+}
+
+fn modified_outside(head: &Head, found: &EditedCopy) -> Conflict {
     let generation = head.live().map(|current| current.record.generation);
-    Some(Conflict::ModifiedOutside { id: head.id.clone(), key, generation, found })
+    let (key, found) = (found.key.to_string(), found.hash);
+    Conflict::ModifiedOutside { id: head.id.clone(), key, generation, found }
+}
+
+/// Returns the error if people edited the working copy and also put another file under its next name. A version
+/// below the next one could keep only one of the two.
+fn two_edits(basis: &Basis) -> Option<Conflict> {
+    let (CopyState::Edited(_, copy), Some(target)) = (&basis.copy, &basis.target) else { return None };
+    let conflict = Box::new(modified_outside(&basis.stored.head, &target.found));
+    let obstacle = Obstacle::TwoEdits { other: copy.key.to_string() };
+    Some(Conflict::Unresolved { conflict, obstacle })
 }
 
 /// The version that a change makes, none if nothing changes, and the version below it that keeps a person's
@@ -149,7 +166,7 @@ fn next(request: &Request, goal: &Goal, agreed: &Agreed, basis: &Basis, author: 
         Ok(Draft {
             derived: None,
             generation,
-            described,
+            described: with_statistics(described, basis),
             content,
             created: head.current.as_ref().map_or(basis.now, |current| current.record.created),
             modified: basis.now,
@@ -186,6 +203,16 @@ fn next(request: &Request, goal: &Goal, agreed: &Agreed, basis: &Basis, author: 
     let kept = draft((adopted, edit.bytes().clone()), 1, Some(VersionRecord::KEPT.to_owned()))?;
     let version = draft(wanted, 2, request.message.clone())?;
     Ok(Next { version: Some(version), kept: Some(kept) })
+}
+
+/// Adds what programs noted in the working copy, if they noted nothing in the content itself.
+fn with_statistics(described: Described, basis: &Basis) -> Described {
+    match &basis.copy {
+        CopyState::Noted(_, statistics) if described.statistics.is_empty() => {
+            Described { statistics: statistics.clone(), ..described }
+        }
+        _ => described,
+    }
 }
 
 type Content = (Described, Bytes);

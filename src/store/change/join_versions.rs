@@ -14,7 +14,7 @@ use super::{
 use crate::{
     Error, NoContent, Result, blocking,
     conflict::Obstacle,
-    document::{Document, Limits, Strictness},
+    document::{DocumentReader, Limits, MediaType},
     format::{ChainPlace, Current, MAX_GENERATION, Operation, StoredVersion, VersionRef, WorkflowId, keys},
     repo::{Objects, StoredHead, corrupt, unreadable},
     store::Shared,
@@ -55,7 +55,7 @@ pub(super) async fn join_versions(shared: &Shared, stored: &StoredHead, with: &V
         base,
         first: read(&first).await?,
         second: read(&second).await?,
-        limits: shared.settings.limits,
+        limits: shared.settings.reader.limits,
     };
     let generation = sides.first.record.generation.saturating_add(1);
     if generation > MAX_GENERATION {
@@ -149,7 +149,10 @@ impl Sides {
         }
         let read = |side: &StoredVersion| {
             let content = side.content.clone().unwrap_or_default();
-            let document = Document::parse(content, &limits.strictness(Strictness::Plain));
+            // An unknown one was refused when the version was read.
+            let media_type = side.record.media_type.known().unwrap_or(MediaType::Opaque);
+            // IMPORTANT: without the extractor of this client, which others may not have.
+            let document = DocumentReader::new().limits(limits).of_stored(media_type).read(content);
             let document = document.map_err(|source| Obstacle::Unmergeable { source })?;
             Ok((document, side.record.sourced_fields()))
         };

@@ -1,7 +1,5 @@
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::{
     Change, actions,
     agreed::Instead,
@@ -10,14 +8,14 @@ use super::{
 };
 use crate::{
     Error, Result,
-    conflict::{Conflict, How, Obstacle},
-    document::{ContentHash, Document, DocumentError, Limits, MediaType, Strictness},
+    conflict::{Conflict, How, Obstacle, ReadSides, media_type_of_edit},
+    document::{ContentHash, Document, DocumentError, DocumentReader},
     flow::{Action, Node, Visit},
-    format::{Operation, WorkflowId, keys},
+    format::Operation,
     repo::Objects,
 };
 
-/// Reads a person's edit of `workflow.json`, so that the swap that overwrites the file makes it a version, or
+/// Reads a person's edit of a working copy, so that the swap that overwrites the file makes it a version, or
 /// so that it becomes the next version itself.
 ///
 /// An edit that is not a workflow cannot become a version, and then the file is not overwritten.
@@ -26,9 +24,10 @@ pub(super) struct KeepEdit;
 /// The edit to read.
 pub(super) struct Sought {
     objects: Objects,
-    id: WorkflowId,
+    key: String,
     hash: ContentHash,
-    limits: Limits,
+    /// How a stored content of the edit's media type is read.
+    reader: DocumentReader,
 }
 
 pub(super) enum Edit {
@@ -41,25 +40,22 @@ pub(super) enum Edit {
 impl Sought {
     /// Returns the edit that the conflict is about; none if the conflict is about something else.
     pub(super) fn of(change: &Change, met: &Met) -> Option<Self> {
-        let Conflict::ModifiedOutside { id, found, .. } = &met.conflict else { return None };
-        let objects = change.shared.objects.clone();
-        // An edit is kept even if it is not complete IR, whatever strictness the store demands of a save.
-        let limits = change.shared.settings.limits.strictness(Strictness::Plain);
-        Some(Self { objects, id: id.clone(), hash: *found, limits })
+        let Conflict::ModifiedOutside { key, found, .. } = &met.conflict else { return None };
+        let media_type = media_type_of_edit(&met.basis.stored.head, key)?;
+        let reader = change.shared.settings.reader.of_stored(media_type);
+        Some(Self { objects: change.shared.objects.clone(), key: key.clone(), hash: *found, reader })
     }
 
     pub(super) async fn read(&self) -> Result<Edit> {
-        let object = self.objects.get(&keys::content(&self.id, MediaType::Json)).await?;
-        let Some(bytes) =
-            object.map(|object| object.bytes).filter(|bytes: &Bytes| ContentHash::of(bytes) == self.hash)
-        else {
+        let found = self.objects.working_copy(&self.key).await?;
+        let Some(bytes) = found.filter(|bytes| ContentHash::of(bytes) == self.hash) else {
             return Ok(Edit::Gone);
         };
-        Ok(parse(bytes, self.limits).await?.map_or_else(Edit::Unusable, Edit::Usable))
+        Ok(parse(bytes, self.reader.clone()).await?.map_or_else(Edit::Unusable, Edit::Usable))
     }
 
     pub(super) fn obstacle(&self, source: DocumentError) -> Obstacle {
-        Obstacle::UnusableEdit { key: keys::content(&self.id, MediaType::Json).to_string(), source }
+        Obstacle::UnusableEdit { key: self.key.clone(), source }
     }
 }
 

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     Error, Result, blocking,
     conflict::{Case, Goal, How, Obstacle},
-    document::{Document, DocumentError, Limits, Strictness},
+    document::{Document, DocumentError, DocumentReader, MediaType},
     flow::{Action, Node, Visit},
     format::{FieldChanges, Operation, SourcedFields, StoredVersion, VersionRecord},
 };
@@ -32,7 +32,7 @@ pub(super) struct Sides {
     ours: Arc<Document>,
     fields: FieldChanges,
     edit: Option<Sought>,
-    limits: Limits,
+    reader: DocumentReader,
 }
 
 pub(super) enum MergeOutcome {
@@ -64,18 +64,18 @@ impl Node<Change, Error> for MergeVersions {
     }
 
     async fn prep(&self, change: &Change, _: Visit<'_>) -> Result<Sides> {
-        let limits = change.shared.settings.limits;
+        let reader = &change.shared.settings.reader;
         change.input(self.name(), |phase| {
             let ChangePhase::Merging(met) = phase else { return None };
             let Goal::Save { document, fields } = &met.goal else { return None };
             let case = Case::new(Arc::new(change.shared.objects.clone()), question(change, met));
             let (ours, fields, edit) = (Arc::clone(document), fields.clone(), Sought::of(change, met));
-            Some(Sides { met: Arc::clone(met), case, ours, fields, edit, limits })
+            Some(Sides { met: Arc::clone(met), case, ours, fields, edit, reader: reader.clone() })
         })
     }
 
     async fn exec(&self, sides: &Sides, _: Visit<'_>) -> Result<MergeOutcome> {
-        let Sides { case, ours, fields, edit, limits, .. } = sides;
+        let Sides { case, ours, fields, edit, reader, .. } = sides;
         let edit = match edit {
             None => None,
             Some(sought) => match sought.read().await? {
@@ -98,7 +98,8 @@ impl Node<Change, Error> for MergeVersions {
             (None, Some(current)) => Theirs::Version(case.theirs_version(current).await?),
             (None, None) => return Ok(MergeOutcome::Blocked(Obstacle::Deletion)),
         };
-        let work = Work { base, ours: Arc::clone(ours), changes: fields.clone(), theirs, limits: *limits };
+        let (ours, changes, reader) = (Arc::clone(ours), fields.clone(), reader.clone());
+        let work = Work { base, ours, changes, theirs, reader };
         blocking::on_compared(work.size(), move || work.done()).await
     }
 
@@ -145,7 +146,7 @@ struct Work {
     ours: Arc<Document>,
     changes: FieldChanges,
     theirs: Theirs,
-    limits: Limits,
+    reader: DocumentReader,
 }
 
 impl Theirs {
@@ -169,14 +170,19 @@ impl Work {
     }
 
     fn merged(self) -> std::result::Result<MergeOutcome, DocumentError> {
-        let Self { base, ours, changes, theirs, limits } = self;
-        let read = |content: &Bytes| Document::parse(content.clone(), &limits.strictness(Strictness::Plain));
+        let Self { base, ours, changes, theirs, reader } = self;
+        let read = |record: &VersionRecord, content: &Bytes| {
+            // The flow has refused an unknown one.
+            let media_type = record.media_type.known().unwrap_or(MediaType::Opaque);
+            reader.of_stored(media_type).read(content.clone())
+        };
         let base_record = base.as_ref().map(|base| &base.record).filter(|record| !record.deleted);
         let base_fields = base_record.map(VersionRecord::sourced_fields);
-        let base_document = base.as_ref().and_then(|base| base.content.as_ref()).map(read).transpose()?;
+        let base_content = base.as_ref().and_then(|base| Some((&base.record, base.content.as_ref()?)));
+        let base_document = base_content.map(|(record, content)| read(record, content)).transpose()?;
         let (theirs, their, edit) = match theirs {
             Theirs::Version(StoredVersion { record, content: Some(content), .. }) => {
-                (read(&content)?, Described::of(&record), None)
+                (read(&record, &content)?, Described::of(&record), None)
             }
             Theirs::Version(_) => {
                 // They deleted the workflow. If ours equals what they deleted, the result is the deletion.
@@ -201,7 +207,7 @@ impl Work {
         let base = base.map(|(document, fields)| Side { document, fields });
         let ours = Side { document: &ours, fields: &our.fields };
         let theirs = Side { document: &theirs, fields: &their.fields };
-        Ok(match merge_sides(base, ours, theirs, &limits) {
+        Ok(match merge_sides(base, ours, theirs, &reader.limits) {
             Ok((document, fields)) => MergeOutcome::Merged(Box::new(Merged { document, fields, edit })),
             Err(obstacle) => MergeOutcome::Blocked(obstacle),
         })

@@ -41,7 +41,7 @@ mod wait;
 pub(crate) mod write;
 
 pub(crate) use flows::Flows;
-pub(super) use request::{Request, Task};
+pub(super) use request::{Request, Task, Unread};
 pub(super) use sides::document_of;
 pub(super) use state::{Change, Written};
 

@@ -2,11 +2,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Change, actions, state::ChangePhase};
+use super::{Change, actions, request::Unread, state::ChangePhase};
 use crate::{
     Error, Result, blocking,
     conflict::Goal,
-    document::{Document, DocumentError, Limits},
+    document::{Document, DocumentError, DocumentReader},
     flow::{Action, Node, Visit},
     format::FieldChanges,
 };
@@ -20,13 +20,13 @@ pub(super) struct ValidateData;
 /// Returns the document, or why it is refused.
 pub(super) async fn parse(
     content: Bytes,
-    limits: Limits,
+    reader: DocumentReader,
 ) -> Result<std::result::Result<Document, DocumentError>> {
-    blocking::on_documents(content.len(), move || Document::parse(content, &limits)).await
+    blocking::on_documents(content.len(), move || reader.read(content)).await
 }
 
 impl Node<Change, Error> for StorageOperation {
-    type Prep = (Bytes, FieldChanges, Limits);
+    type Prep = (Unread, FieldChanges, DocumentReader);
     type Exec = std::result::Result<Document, DocumentError>;
 
     fn name(&self) -> &str {
@@ -38,15 +38,17 @@ impl Node<Change, Error> for StorageOperation {
     }
 
     async fn prep(&self, change: &Change, _: Visit<'_>) -> Result<Self::Prep> {
-        let limits = change.shared.settings.limits;
+        let reader = &change.shared.settings.reader;
         change.input(self.name(), |phase| match phase {
-            ChangePhase::Unread { content, fields } => Some((content.clone(), fields.clone(), limits)),
+            ChangePhase::Unread { document, fields } => {
+                Some((document.clone(), fields.clone(), reader.clone().format(document.format)))
+            }
             _ => None,
         })
     }
 
-    async fn exec(&self, (content, _, limits): &Self::Prep, _: Visit<'_>) -> Result<Self::Exec> {
-        parse(content.clone(), *limits).await
+    async fn exec(&self, (document, _, reader): &Self::Prep, _: Visit<'_>) -> Result<Self::Exec> {
+        parse(document.content.clone(), reader.clone()).await
     }
 
     async fn post(

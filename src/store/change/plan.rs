@@ -1,5 +1,6 @@
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use pflow_backend::Version;
 
 use super::describe::Described;
 use crate::{
@@ -10,7 +11,7 @@ use crate::{
     lease::Standing,
     lock::LeaseClaim,
     repo::StoredHead,
-    store::copy::CopyState,
+    store::copy::{CopyState, EditedCopy},
 };
 
 /// The state that CheckConflicts read.
@@ -20,6 +21,9 @@ pub(crate) struct Basis {
     /// Whether the lease in the head must be respected; none if there is no lease.
     pub(crate) standing: Option<Standing>,
     pub(crate) copy: CopyState,
+    /// The file of another name that the working copy gets with the next version, because its format is
+    /// another one. None if the name stays, and where people do not edit files.
+    pub(crate) target: Option<Target>,
     /// The version that an undelete restores.
     pub(crate) restored: Option<StoredVersion>,
     /// The result of a merge of stored versions.
@@ -32,6 +36,8 @@ pub(crate) struct Basis {
 pub(crate) struct Plan {
     pub(crate) stored: StoredHead,
     pub(crate) copy: CopyState,
+    /// The version of the file that the working copy replaces under another name than that of the head's.
+    pub(crate) target: Option<Version>,
     /// A person's edit that becomes a version of its own, below the next one.
     pub(crate) kept: Option<Draft>,
     /// The next version; none if the change only acquires a lease.
@@ -39,6 +45,13 @@ pub(crate) struct Plan {
     pub(crate) lease: LeasePlan,
     /// The live lease of another client that `lease` takes away.
     pub(crate) breaks: Option<Lease>,
+}
+
+/// The file that is there under the next name of the working copy. A person or another program put it there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Target {
+    pub(crate) version: Version,
+    pub(crate) found: EditedCopy,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,7 +108,8 @@ impl Draft {
         let Self { generation, described, created, modified, author, message, content: _, derived: _ } =
             self.clone();
         let deleted = described.is_deletion();
-        let Described { operation, hash, size, media_type, fields, nodes, version } = described;
+        let Described { operation, hash, size, media_type, body, statistics, fields, nodes, version } =
+            described;
         let SourcedFields { name, description, tags } = fields;
         VersionRecord {
             id: id.clone(),
@@ -109,7 +123,8 @@ impl Draft {
             hash,
             size,
             media_type,
-            body: None,
+            body,
+            statistics,
             name,
             description,
             tags,

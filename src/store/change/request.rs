@@ -5,12 +5,21 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     conflict::{ConflictResolver, Expect, Goal, Policy},
+    document::DocumentFormat,
     format::{LeaseRef, WorkflowId},
     lock::LeaseClaim,
 };
 
 /// The goal of a change whose document is not parsed yet.
-pub(crate) type Task = Goal<Bytes>;
+pub(crate) type Task = Goal<Unread>;
+
+/// A document that is not parsed yet.
+#[derive(Debug, Clone)]
+pub(crate) struct Unread {
+    pub(crate) content: Bytes,
+    /// None if the format is to be detected.
+    pub(crate) format: Option<DocumentFormat>,
+}
 
 /// The caller's request, without the [`Task`].
 #[derive(Debug, Clone)]

@@ -1,10 +1,10 @@
 use async_trait::async_trait;
 use bytes::Bytes;
+use pflow_backend::Key;
 
 use crate::{
-    Result,
+    Error, Result,
     conflict::{ExpectedVersion, ReadSides},
-    document::MediaType,
     format::{Current, Head, StoredVersion, WorkflowId, keys},
     repo::{Objects, unreadable},
 };
@@ -40,8 +40,8 @@ impl ReadSides for Objects {
         document_of(self, head, version).await
     }
 
-    async fn working_copy(&self, id: &WorkflowId) -> Result<Option<Bytes>> {
-        let copy = self.get(&keys::content(id, MediaType::Json)).await?;
-        Ok(copy.map(|object| object.bytes))
+    async fn working_copy(&self, key: &str) -> Result<Option<Bytes>> {
+        let key = Key::parse(key).map_err(|error| Error::Internal(format!("{key}: {error}")))?;
+        Ok(self.get(&key).await?.map(|object| object.bytes))
     }
 }

@@ -1,13 +1,11 @@
 use std::{fmt, sync::Arc, time::Duration};
 
-use bytes::Bytes;
-
 use super::{
     agreed::{Agreed, Instead, current_id},
     attempt::Attempt,
     place::Place,
     plan::{Basis, Plan},
-    request::{Request, Task},
+    request::{Request, Task, Unread},
 };
 use crate::{
     Error, Result,
@@ -35,7 +33,7 @@ pub(crate) struct Change {
 /// The result of one node, with all that the next one needs of it.
 pub(super) enum ChangePhase {
     /// The document has to be parsed.
-    Unread { content: Bytes, fields: FieldChanges },
+    Unread { document: Unread, fields: FieldChanges },
     /// The document was refused.
     Refused(DocumentError),
     /// The goal has to be compared with the stored state.
@@ -144,7 +142,7 @@ impl Met {
 impl Change {
     pub(crate) fn new(shared: Arc<Shared>, request: Request, task: Task) -> Self {
         let phase = match task {
-            Task::Save { document: content, fields } => ChangePhase::Unread { content, fields },
+            Task::Save { document, fields } => ChangePhase::Unread { document, fields },
             Task::Delete => ChangePhase::Open(Goal::Delete),
             Task::Undelete => ChangePhase::Open(Goal::Undelete),
             Task::Merge(with) => ChangePhase::Open(Goal::Merge(with)),

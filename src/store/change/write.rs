@@ -4,7 +4,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures::future::join;
 use pflow_backend::{
-    Batch, Commit, Error as StorageError, Identity, Key, Operation, Outcome, Precondition, WriteKind,
+    Batch, Commit, Error as StorageError, Identity, Key, Operation, Outcome, Precondition, Version, WriteKind,
 };
 
 use super::{
@@ -22,7 +22,7 @@ use crate::{
     operation::{is_transient, own_error},
     register::{Around, Derived, EncodedHead, HeadSwap, RETRY, Sign, Swapped, swap_head},
     repo::{Objects, corrupt, unreadable},
-    store::{Shared, copy::CopyState},
+    store::Shared,
 };
 
 /// Commits the change: the version and its pending record, then the head, then the copies. A person's edit
@@ -350,17 +350,22 @@ fn copies(objects: &Objects, plan: &Plan, head: &Head, mirror: Option<Operation>
     if let Some(draft) = &plan.version {
         let media_type = draft.described.media_type.known();
         let media_type = media_type.map_err(|source| unreadable(&keys::head(&head.id), source))?;
-        let key = keys::content(&head.id, media_type);
-        // If people edit the copy, only the content that was compared may be overwritten.
-        let when = match (plain_files, &plan.copy) {
+        let (key, before) = (keys::copy(&head.id, media_type), keys::copy_of(&plan.stored.head));
+        // If people edit the copy, only the content that was compared may be overwritten or removed.
+        let is_seen = |seen: Option<&Version>| match (plain_files, seen) {
             (false, _) => Precondition::Always,
-            (true, CopyState::Absent) => Precondition::Absent,
-            (true, seen) => seen.version().cloned().map_or(Precondition::Absent, Precondition::Is),
+            (true, seen) => seen.cloned().map_or(Precondition::Absent, Precondition::Is),
         };
-        if !draft.described.is_deletion() {
-            copies.push(Operation::put(key, draft.content.clone()).copy().when(when));
-        } else if when != Precondition::Absent {
-            copies.push(Operation::delete(key).when(when));
+        let is_before = is_seen(plan.copy.version());
+        let is_deletion = draft.described.is_deletion();
+        if !is_deletion {
+            let when = if key == before { is_before.clone() } else { is_seen(plan.target.as_ref()) };
+            copies.push(Operation::put(key.clone(), draft.content.clone()).copy().when(when));
+        }
+        // A version of another format has its copy under another name.
+        let has_no_copy = plan.stored.head.current.is_none() && !plain_files;
+        if (is_deletion || key != before) && is_before != Precondition::Absent && !has_no_copy {
+            copies.push(Operation::delete(before).when(is_before));
         }
     }
     copies.extend(mirror);

@@ -254,7 +254,7 @@ impl Store {
         let media_type = record.media_type.known().map_err(|source| {
             unreadable(&keys::version(&id, record.generation, &record.version_id), source)
         })?;
-        let key = keys::content(&id, media_type);
+        let key = keys::copy(&id, media_type);
         let found = objects.get(&key).await?;
         let (copy, keeps_edit) = match &found {
             Some(copy) if Some(ContentHash::of(&copy.bytes)) == record.hash => (None, false),

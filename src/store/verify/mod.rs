@@ -120,7 +120,12 @@ impl Store {
         self.verify_index(&ids, &mut report).await?;
         let pending = self.verify_pending_again(&report.hurt).await?;
         report.take_in(pending);
-        report.findings.extend(self.strangers(Depth::Everything).await?);
+        for finding in self.strangers(Depth::Everything).await? {
+            let is_left_over = finding.remedy == Some(Remedy::RemoveLeftovers);
+            let folder = keys::folder_of_copy(&finding.key).filter(|_| is_left_over);
+            report.out_of_line.extend(folder.and_then(|folder| WorkflowId::parse(folder).ok()));
+            report.findings.push(finding);
+        }
         self.verify_instances(&mut report).await?;
         self.verify_waiting(&mut report).await?;
         report.findings.sort();

@@ -4,7 +4,11 @@
 //! Such files are not read, moved or deleted. Common leftovers of file managers, editors and sync tools are
 //! not reported.
 
-use std::{collections::HashSet, fs, io, path::Path};
+use std::{
+    collections::{BTreeMap, HashSet},
+    fs, io,
+    path::Path,
+};
 
 use pflow_backend::{Key, Prefix};
 
@@ -41,7 +45,7 @@ impl Store {
         };
         let known: HashSet<&str> = names.iter().map(String::as_str).collect();
         for name in &names {
-            if let Some(folder) = copied_by_hand(name) {
+            if let Some(folder) = keys::folder_of_copy(name) {
                 // Nearly every workflow has the file of its head beside its content. Otherwise the head may
                 // be in the journal only, so it is read.
                 if !WorkflowId::parse(folder).is_ok_and(|id| known.contains(keys::head(&id).as_str())) {
@@ -51,8 +55,40 @@ impl Store {
                 found.push(stranger(name));
             }
         }
+        found.extend(self.other_copies(&known).await?);
         found.sort();
         found.dedup();
+        Ok(found)
+    }
+
+    /// Finds files and objects under names that the working copy would have if the format were another one.
+    async fn other_copies(&self, names: &HashSet<&str>) -> Result<Vec<Finding>> {
+        let objects = &self.shared.objects;
+        let mut copies: BTreeMap<WorkflowId, Vec<&str>> = BTreeMap::new();
+        for name in names {
+            if let Some(id) = keys::folder_of_copy(name).and_then(|folder| WorkflowId::parse(folder).ok()) {
+                copies.entry(id).or_default().push(name);
+            }
+        }
+        let mut found = Vec::new();
+        for (id, names) in copies.into_iter().filter(|(_, names)| names.len() > 1) {
+            let head = match objects.head(&id).await {
+                Ok(stored) => stored.head,
+                // It is reported with the workflow.
+                Err(error) if error.spares_others() => continue,
+                Err(other) => return Err(other),
+            };
+            let own = keys::copy_of(&head);
+            found.extend(names.iter().filter(|name| **name != own.as_str()).map(|name| {
+                // People put files there. In a bucket it is a request that landed late.
+                let (reason, remedy) = if objects.traits.plain_files {
+                    (format!("beside {own}, which is the copy of this workflow; no version has it"), None)
+                } else {
+                    (format!("left over; {own} is the copy of this workflow"), Some(Remedy::RemoveLeftovers))
+                };
+                Finding { key: (*name).to_owned(), severity: Severity::Notice, reason, remedy }
+            }));
+        }
         Ok(found)
     }
 
@@ -70,7 +106,7 @@ impl Store {
         Ok(names.filter(|name| !name.split('/').any(is_litter)).collect())
     }
 
-    /// Judges a `workflow.json`. Its folder may be that of a workflow, or of a workflow that lost its head,
+    /// Judges a working copy. Its folder may be that of a workflow, or of a workflow that lost its head,
     /// which is damage and reported as such.
     async fn judge_copied(&self, name: &str, folder: &str) -> Result<Option<Finding>> {
         let reason = "a workflow that was put there by hand; no version of it is saved".to_owned();
@@ -96,12 +132,6 @@ impl Store {
         let remedy = id.map(|id| Remedy::SaveStranger { id, key: name.to_owned() });
         Ok(Some(Finding { key: name.to_owned(), severity: Severity::Notice, reason, remedy }))
     }
-}
-
-/// The folder of a `workflows/<folder>/workflow.json`.
-fn copied_by_hand(name: &str) -> Option<&str> {
-    let folder = name.strip_prefix("workflows/")?.strip_suffix("/workflow.json")?;
-    (!folder.contains('/')).then_some(folder)
 }
 
 fn stranger(name: &str) -> Finding {

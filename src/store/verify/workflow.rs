@@ -5,7 +5,6 @@ use pflow_backend::Key;
 use super::{Report, Severity, found};
 use crate::{
     ErrorKind, Remedy, Result, Store,
-    document::MediaType,
     format::{Current, Head, Jump, Lockfile, VersionRecord, VersionRef, WorkflowId, keys},
     repo::{ParentWalk, VersionName},
     store::copy::CopyState,
@@ -155,10 +154,10 @@ impl Store {
 
     async fn verify_copy(&self, head: &Head, report: &mut Report) -> Result<()> {
         let id = &head.id;
-        let key = keys::content(id, MediaType::Json);
+        let key = keys::copy_of(head);
         let live = head.live().is_some();
         match self.copy_state(id).await {
-            Ok(None | Some(CopyState::Current(_))) => {}
+            Ok(None | Some(CopyState::Current(_) | CopyState::Noted(..))) => {}
             Ok(Some(CopyState::Absent)) if !live => {}
             Ok(Some(CopyState::Absent)) => {
                 report.add(

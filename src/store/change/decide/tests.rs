@@ -11,13 +11,11 @@ use super::{
 };
 use crate::{
     conflict::Expect,
-    document::Document,
-    document::Limits,
+    document::{ContentHash, Document, Limits, MediaType},
     format::{ContentPlace, LeaseId, StoredVersion, VersionId, WorkflowId, version::tests::next},
     lease::{Holder, Sight, Standing},
     lock::LeaseRequest,
     repo::StoredHead,
-    store::copy::CopyState,
 };
 
 const SKEW: Duration = Duration::from_secs(60);
@@ -49,6 +47,12 @@ fn goal(text: &str) -> Goal {
     Goal::Save { document: std::sync::Arc::new(document(text)), fields: FieldChanges::default() }
 }
 
+/// An edit of the working copy with this content.
+fn edit(content: &[u8]) -> EditedCopy {
+    let key = keys::copy(&id(), MediaType::Json);
+    EditedCopy::of(key, Some(MediaType::Json), &Bytes::copy_from_slice(content))
+}
+
 /// A basis at this generation with the content `old`, made an hour ago.
 fn basis(generation: u64) -> Basis {
     let made = now() - TimeDelta::hours(1);
@@ -69,7 +73,15 @@ fn basis(generation: u64) -> Basis {
     let current = next(None, record);
     let head = Head { current: (generation > 0).then_some(current), fence: 7, ..Head::new(id()) };
     let stored = StoredHead { head, version: Some(Version::new("read")) };
-    Basis { stored, standing: None, copy: CopyState::Absent, restored: None, joined: None, now: now() }
+    Basis {
+        stored,
+        standing: None,
+        copy: CopyState::Absent,
+        target: None,
+        restored: None,
+        joined: None,
+        now: now(),
+    }
 }
 
 fn leased(mut basis: Basis, name: &str, left: TimeDelta) -> Basis {
@@ -124,7 +136,7 @@ fn plan(request: &Request, text: &str, basis: &Basis) -> Plan {
 #[test]
 fn first_matching_refusal_wins() {
     let mut basis = leased(basis(3), "theirs", TimeDelta::minutes(1));
-    basis.copy = CopyState::Edited(Version::new("edit"), ContentHash::of(b"edit"));
+    basis.copy = CopyState::Edited(Version::new("edit"), edit(b"edit"));
     assert_eq!(
         answer(
             &Request { lease: Some(lease_id("mine").into()), ..save(Expect::Generation(1)) },
@@ -184,7 +196,7 @@ fn next_version_builds_on_the_current_one() {
 
 /// Adds a person's edit of the copy with this content.
 fn with_edit(mut basis: Basis, text: &str) -> Basis {
-    basis.copy = CopyState::Edited(Version::new("edit"), document(text).hash());
+    basis.copy = CopyState::Edited(Version::new("edit"), edit(document(text).bytes()));
     basis
 }
 

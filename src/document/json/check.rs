@@ -4,12 +4,11 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use super::Strictness;
-use super::defects::Defects;
-use super::error::{DocumentError, Reason};
-use super::metadata::{self, Labels, Metadata};
+use super::super::defects::Defects;
+use super::super::error::{DocumentError, Reason};
+use super::super::metadata::{self, Labels, Metadata};
+use super::super::place::{Place, excerpt};
 use super::outline::{Data, Level, Role, Value};
-use super::place::{Place, excerpt};
 
 /// Collects nodes, edges and tags while the document is read, and checks it at the end.
 #[derive(Debug)]
@@ -66,20 +65,23 @@ impl<'de> Check<'de> {
             Role::Node(level) => self.node(level, index, value),
             Role::Edge(level) => self.edge(level, index, value),
             Role::Tag(level) => self.tag(level, index, value),
-            Role::Level(_) | Role::Nodes(_) | Role::Edges(_) | Role::Tags(_) | Role::Field | Role::Other => {}
+            Role::Level(_)
+            | Role::Foreign
+            | Role::Nodes(_)
+            | Role::Edges(_)
+            | Role::Tags(_)
+            | Role::Field
+            | Role::Other => {}
         }
     }
 
-    /// Checks the whole document, given its root.
+    /// Checks the whole workflow, given its root. If it must be complete, `ir_version` and at least one node are
+    /// required.
     ///
     /// # Errors
     ///
     /// `Invalid`, with all defects found so far.
-    pub(super) fn finish(
-        mut self,
-        root: &Value<'de>,
-        strictness: Strictness,
-    ) -> Result<Metadata, DocumentError> {
+    pub(super) fn finish(mut self, root: &Value<'de>, is_complete: bool) -> Result<Metadata, DocumentError> {
         if self.object(root, &Place::Root) {
             self.graph(Level::Top, root);
             let ir = root.get("ir");
@@ -87,7 +89,7 @@ impl<'de> Check<'de> {
             if let Some(ir) = ir {
                 self.graph(Level::Ir, ir);
             }
-            if strictness == Strictness::Ir && readable {
+            if is_complete && readable {
                 self.required(root, ir);
             }
         }
@@ -109,10 +111,24 @@ impl<'de> Check<'de> {
             .into_iter()
             .find_map(Labels::take)
             .unwrap_or_default();
-        match self.defects.into_parts() {
-            (defects, _) if defects.is_empty() => Ok(found),
-            (defects, more) => Err(DocumentError::Invalid { defects, more }),
-        }
+        self.defects.into_result().map(|()| found)
+    }
+
+    /// The same for a document of another tool: only the general rules apply to it. A `name` and a
+    /// `description` are taken from its root if they are texts.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid`, with all defects found so far.
+    pub(super) fn finish_foreign(mut self, root: &Value<'de>) -> Result<Metadata, DocumentError> {
+        self.object(root, &Place::Root);
+        let own = |key, max| {
+            let text = root.get(key).and_then(Value::text);
+            text.and_then(|text| metadata::label(text, max)).map(Cow::into_owned)
+        };
+        let name = own("name", metadata::MAX_NAME_BYTES);
+        let description = own("description", metadata::MAX_DESCRIPTION_BYTES);
+        self.defects.into_result().map(|()| Metadata { name, description, ..Metadata::default() })
     }
 
     fn node(&mut self, level: Level, index: usize, node: &Value<'de>) {

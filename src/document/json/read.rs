@@ -3,14 +3,14 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
+use super::super::error::{DocumentError, Reason};
+use super::super::place::Place;
 use super::check::Check;
-use super::error::{DocumentError, Reason};
-use super::outline::{Data, Level, Role, Value};
-use super::place::Place;
+use super::outline::{Data, Role, Value};
 use super::scan::{Failure, Scanner, Token};
 use super::syntax;
 
-/// Reads `text` and returns its root and the [effort](super::Document::effort) of comparing it. Nodes, edges
+/// Reads `text`, whose root has this role, and returns its root and the [effort](crate::document::Document::effort) of comparing it. Nodes, edges
 /// and tags are passed to `check`.
 ///
 /// # Errors
@@ -18,11 +18,12 @@ use super::syntax;
 /// `Syntax` or `TooDeep`. Duplicate keys are defects in `check`.
 pub(super) fn read<'de>(
     text: &'de str,
+    role: Role,
     max_depth: usize,
     check: &mut Check<'de>,
 ) -> Result<(Value<'de>, u64), DocumentError> {
     let mut pass = Pass { scanner: Scanner::new(text), check, max_depth, values: 0, effort: 0 };
-    let root = pass.value(&Place::Root, Role::Level(Level::Top), 1);
+    let root = pass.value(&Place::Root, role, 1);
     match root.and_then(|root| pass.scanner.end().map(|()| root).map_err(Stop::from)) {
         Ok(root) => Ok((root, pass.effort)),
         Err(Stop::TooDeep { place }) => Err(DocumentError::TooDeep { place, limit: max_depth }),
@@ -49,7 +50,7 @@ struct Pass<'c, 'de> {
     max_depth: usize,
     /// The number of values that have begun so far.
     values: u64,
-    /// See [`Document::effort`](super::Document::effort).
+    /// See [`Document::effort`](crate::document::Document::effort).
     effort: u64,
 }
 

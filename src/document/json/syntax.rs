@@ -1,8 +1,8 @@
 //! Explains in plain words why a text is not JSON.
 
-use super::error::DocumentError;
+use super::super::error::{DocumentError, position};
+use super::super::syntax_error::SyntaxError;
 use super::scan::Failure;
-use super::syntax_error::SyntaxError;
 
 const NO_SUCH_NUMBER: &str = "which has no such number";
 
@@ -127,13 +127,6 @@ fn foreign(after: &str) -> Option<SyntaxError> {
     Some(SyntaxError::Foreign { found, hint })
 }
 
-/// The line and the column in characters, both from 1, of the position after `before`.
-pub(super) fn position(before: &str) -> (usize, usize) {
-    let line = before.bytes().filter(|b| *b == b'\n').count() + 1;
-    let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
-    (line, column)
-}
-
 #[cfg(test)]
 mod tests {
     use crate::document::why_not_json;
@@ -250,8 +243,8 @@ mod tests {
     fn strings_are_decoded_as_by_serde_json() {
         for written in [r#""a\u00e9\n\/\"\\""#, r#""\ud83d\ude00x\ud83d\ude01""#, r#""\b\f\r\t""#, r#""é""#]
         {
-            let mut scanner = crate::document::scan::Scanner::new(written);
-            let crate::document::scan::Token::String(read) = scanner.value().unwrap() else {
+            let mut scanner = crate::document::json::scan::Scanner::new(written);
+            let crate::document::json::scan::Token::String(read) = scanner.value().unwrap() else {
                 panic!("{written}")
             };
             assert_eq!(read.text(), serde_json::from_str::<String>(written).unwrap());

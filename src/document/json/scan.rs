@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 
-use super::syntax_error::SyntaxError;
+use super::super::syntax_error::SyntaxError;
 
 /// Why the text is not JSON, and the byte offset of the failure.
 #[derive(Debug, Clone, PartialEq, Eq)]

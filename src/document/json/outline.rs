@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::place::Place;
+use super::super::place::Place;
 
 /// An object that may describe the workflow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +29,8 @@ impl Level {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
     Level(Level),
+    /// The root of a document of another tool.
+    Foreign,
     Nodes(Level),
     Node(Level),
     Edges(Level),
@@ -50,6 +52,7 @@ impl Role {
             (Self::Level(level), "tags") => Self::Tags(level),
             (Self::Level(level), "nodes") => Self::Nodes(level),
             (Self::Level(_), "name" | "description" | "version") => Self::Field,
+            (Self::Foreign, "name" | "description") => Self::Field,
             (Self::Level(Level::Metadata), _) => Self::Other,
             (Self::Level(level), "edges") => Self::Edges(level),
             (Self::Level(_), "ir_version" | "start_node") => Self::Field,
