@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Body, Checked, ContentHash, Document, DocumentError, DocumentFormat, Extractor, MediaType, Metadata};
+use super::{
+    Body, Checked, ContentHash, Document, DocumentError, DocumentFormat, Extractor, MediaType, Metadata,
+};
 
 /// Limits for documents: their size and their depth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
