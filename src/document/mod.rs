@@ -24,12 +24,14 @@ mod error;
 mod extractor;
 mod formats;
 mod json;
+pub mod markdown;
 mod media_type;
 mod metadata;
 mod place;
 mod reader;
 mod syntax_error;
 mod typed;
+mod yaml;
 
 use std::{fmt, sync::Arc};
 
