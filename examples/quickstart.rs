@@ -38,7 +38,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     // A save without the lease is refused with the name of the holder, and changes nothing.
     let text = store.load(&id).await?.content;
-    let edited = String::from_utf8(text.to_vec())?.replace("five sentences", "three sentences");
+    let edited = String::from_utf8(text.to_vec())?.replace("in five sentences", "in three sentences");
     let refused = store.save(SaveRequest::new(id.clone(), edited.clone(), Expect::Any)).await;
     println!("Without the lease: {}", refused.err().map_or_else(String::new, |error| error.to_string()));
 
@@ -82,14 +82,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Returns the JSON files of a folder, each under its own name.
+/// Returns the workflows of a folder, each under its own name.
 fn workflows(folder: impl AsRef<Path>) -> Result<Vec<SaveRequest>, Box<dyn Error>> {
     let mut paths =
         std::fs::read_dir(folder)?.map(|entry| entry.map(|it| it.path())).collect::<Result<Vec<_>, _>>()?;
     paths.sort();
     let mut requests = Vec::new();
     for path in paths {
-        let id = WorkflowId::parse(path.file_stem().unwrap_or_default().to_string_lossy())?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let id = WorkflowId::parse(name.strip_suffix(".pflow.md").unwrap_or(&name))?;
         requests.push(SaveRequest::new(id, std::fs::read(&path)?, Expect::Any));
     }
     Ok(requests)

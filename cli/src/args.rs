@@ -42,8 +42,8 @@ const EVERYWHERE: &str = "Options everywhere";
 const MORE: &str = "\
 Examples:
   pflow-store init                          create ./.pflow
-  pflow-store save greet greet.json         save a workflow, get its generation
-  pflow-store load greet > greet.json       the same bytes again
+  pflow-store save greet greet.pflow.md     save a workflow, get its generation
+  pflow-store load greet > greet.pflow.md   the same bytes again
   pflow-store list --tag etl --json         for scripts
 
 The store is --store, else PFLOW_STORE, else the nearest .pflow at or above

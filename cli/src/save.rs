@@ -17,17 +17,18 @@ use crate::leases::granted;
 
 const MORE: &str = "\
 Examples:
-  pflow-store save greet greet.json                       create it, or save over what is there
-  pflow-store save greet greet.json --if-generation 3     only on top of generation 3 (else exit 13)
-  pflow-store save greet greet.json --if-generation 0     only if there is none yet
+  pflow-store save greet greet.pflow.md                   create it, or save over what is there
+  pflow-store save greet greet.pflow.md --if-generation 3 only on top of generation 3 (else exit 13)
+  pflow-store save greet greet.pflow.md --if-generation 0 only if there is none yet
   generate | pflow-store save greet -m 'nightly run'      from a pipe
-  pflow-store save greet greet.json --hold --ttl 30m      and keep it locked for half an hour
-  pflow-store save greet greet.json --if-generation 3 --on-conflict merge
+  pflow-store save greet greet.pflow.md --hold --ttl 30m  and keep it locked for half an hour
+  pflow-store save greet greet.pflow.md --if-generation 3 --on-conflict merge
                                                           with what others changed since 3
   pflow-store save chat n8n-export.json --format other-json
                                                           another tool's JSON, as it is
 
 The format is detected, unless --format names it:
+  markdown    pflow's markdown, checked as pflow checks it
   ir          complete IR of pflow: `ir_version` and a node are required
   json        a workflow in JSON; what it has is checked
   other-json  a JSON object of another tool; no rule of pflow applies

@@ -42,6 +42,11 @@ impl ContentHash {
         Self(Sha256::digest(bytes).into())
     }
 
+    /// The hash that has this digest.
+    pub(super) fn from_digest(digest: [u8; LEN]) -> Self {
+        Self(digest)
+    }
+
     /// The digest.
     pub(crate) fn digest(&self) -> &[u8; LEN] {
         &self.0

@@ -2,6 +2,7 @@
 
 use std::{fmt, str::Utf8Error};
 
+use super::markdown::MarkdownReason;
 use super::place::quoted;
 use super::syntax_error::SyntaxError;
 
@@ -60,7 +61,7 @@ pub enum DocumentError {
         limit: usize,
     },
 
-    /// The document is JSON, but not a workflow. All defects are found in one pass; the first
+    /// The document is JSON or text, but not a workflow. All defects are found in one pass; the first
     /// [`MAX_DEFECTS`](super::MAX_DEFECTS) of them are listed.
     #[error("{}", summary(.defects, *.more))]
     Invalid {
@@ -88,12 +89,12 @@ pub(super) fn position(before: &str) -> (usize, usize) {
     (line, column)
 }
 
-/// One defect of a document that is valid JSON.
+/// One defect of a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Defect {
     /// The place: a path such as `nodes[3].id` or `ir.nodes[0].params["a key"]`, or `the document` for the
-    /// root.
+    /// root. In markdown `line 12`.
     pub place: String,
     /// The defect.
     pub reason: Reason,
@@ -140,6 +141,9 @@ pub enum Reason {
         /// The id that no node has.
         id: String,
     },
+    /// A defect of a markdown workflow. The place is its line.
+    #[error(transparent)]
+    Markdown(MarkdownReason),
     /// The version does not have the form that the IR requires.
     #[error("expected a version of the form N.N.N, found {}", quoted(.found))]
     IrVersion {

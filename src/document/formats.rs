@@ -5,6 +5,7 @@ use std::fmt;
 use super::{
     error::DocumentError,
     json::{self, Rules},
+    markdown::workflow,
     media_type::MediaType,
     reader::{Facts, Limits},
 };
@@ -29,6 +30,8 @@ pub enum DocumentFormat {
     Json,
     /// `other-json`: a JSON object of another tool. No rule of pflow applies to it.
     OtherJson,
+    /// `markdown`: a workflow in pflow's [markdown](super::markdown).
+    Markdown,
     /// `opaque`: any bytes. Nothing is checked, and nothing is known of them but their size.
     Opaque,
 }
@@ -55,11 +58,13 @@ struct Json {
     rules: Rules,
 }
 
+struct Markdown;
+
 struct Opaque;
 
 impl DocumentFormat {
     /// All formats.
-    pub const ALL: [Self; 4] = [Self::Ir, Self::Json, Self::OtherJson, Self::Opaque];
+    pub const ALL: [Self; 5] = [Self::Ir, Self::Json, Self::OtherJson, Self::Markdown, Self::Opaque];
 
     pub(super) fn rules(self) -> &'static dyn FormatRules {
         match self {
@@ -68,6 +73,7 @@ impl DocumentFormat {
             Self::OtherJson => {
                 &Json { name: "other-json", media_type: MediaType::OtherJson, rules: Rules::Foreign }
             }
+            Self::Markdown => &Markdown,
             Self::Opaque => &Opaque,
         }
     }
@@ -84,8 +90,7 @@ impl DocumentFormat {
 
     /// The format that the name of a file tells; none if the content must tell.
     pub fn of_file_name(name: &str) -> Option<Self> {
-        let _ = name;
-        None
+        name.ends_with(".md").then_some(Self::Markdown)
     }
 
     /// Detects the format of a document whose author named none. What is no document of any format is taken
@@ -99,6 +104,7 @@ impl DocumentFormat {
         match media_type {
             MediaType::Json => Self::Json,
             MediaType::OtherJson => Self::OtherJson,
+            MediaType::PflowMarkdown => Self::Markdown,
             MediaType::Opaque => Self::Opaque,
         }
     }
@@ -142,6 +148,29 @@ impl FormatRules for Json {
     }
 }
 
+impl FormatRules for Markdown {
+    fn name(&self) -> &'static str {
+        "markdown"
+    }
+
+    fn media_type(&self) -> MediaType {
+        MediaType::PflowMarkdown
+    }
+
+    /// A document that has a heading or front matter. The first character of JSON was asked for before.
+    fn detects(&self, bytes: &[u8]) -> bool {
+        bytes.starts_with(b"---")
+            || bytes.split(|byte| matches!(byte, b'\n' | b'\r')).any(|line| {
+                let line = line.trim_ascii_start();
+                line.starts_with(b"# ") || line.starts_with(b"## ")
+            })
+    }
+
+    fn read(&self, bytes: &[u8], _: &Limits) -> Result<Facts, DocumentError> {
+        workflow::read(bytes)
+    }
+}
+
 impl FormatRules for Opaque {
     fn name(&self) -> &'static str {
         "opaque"
@@ -170,7 +199,10 @@ mod tests {
             assert_eq!(format.to_string().parse(), Ok(format));
         }
         let refused = "yaml".parse::<DocumentFormat>().unwrap_err();
-        assert_eq!(refused.to_string(), "not a format of documents: expected ir, json, other-json, opaque");
+        assert_eq!(
+            refused.to_string(),
+            "not a format of documents: expected ir, json, other-json, markdown, opaque"
+        );
     }
 
     #[test]

@@ -19,6 +19,9 @@ pub enum MediaType {
     /// `workflow.json`.
     #[serde(rename = "application/vnd.pflow-store.other+json")]
     OtherJson,
+    /// `text/vnd.pflow.markdown`: a workflow in pflow's markdown. Its working copy is `workflow.pflow.md`.
+    #[serde(rename = "text/vnd.pflow.markdown")]
+    PflowMarkdown,
     /// `application/octet-stream`: any bytes. Its working copy is `workflow.bin`.
     #[serde(rename = "application/octet-stream")]
     Opaque,
@@ -26,13 +29,14 @@ pub enum MediaType {
 
 impl MediaType {
     /// All media types.
-    pub const ALL: [Self; 3] = [Self::Json, Self::OtherJson, Self::Opaque];
+    pub const ALL: [Self; 4] = [Self::Json, Self::OtherJson, Self::PflowMarkdown, Self::Opaque];
 
     /// The text form, for example `application/json`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Json => "application/json",
             Self::OtherJson => "application/vnd.pflow-store.other+json",
+            Self::PflowMarkdown => "text/vnd.pflow.markdown",
             Self::Opaque => "application/octet-stream",
         }
     }
@@ -51,6 +55,7 @@ impl MediaType {
     pub fn file_name(self) -> &'static str {
         match self {
             Self::Json | Self::OtherJson => "workflow.json",
+            Self::PflowMarkdown => "workflow.pflow.md",
             Self::Opaque => "workflow.bin",
         }
     }

@@ -37,7 +37,7 @@ use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 
-pub(crate) use body::Body;
+pub(crate) use body::{Body, is_volatile};
 pub use content_hash::{ContentHash, InvalidContentHash};
 pub use defects::MAX_DEFECTS;
 pub use error::{Defect, DocumentError, Reason};

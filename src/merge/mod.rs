@@ -42,6 +42,7 @@ mod diff;
 mod fields;
 mod fragment;
 mod graph;
+mod markdown;
 mod merged;
 mod path;
 mod style;
@@ -143,9 +144,11 @@ pub fn merge(base: Option<&Document>, ours: &Document, theirs: &Document, limits
         return Merge::Clean(ours.clone());
     }
     // Without a base of the same format every difference is an overlap.
-    let base = base.filter(|base| is_json([base, ours]));
-    if !is_json([ours, theirs]) {
-        return whole::merge(base, ours, theirs);
+    let base = base.filter(|base| base.media_type() == ours.media_type());
+    match Kind::of([ours, theirs]) {
+        Kind::Json => {}
+        Kind::Markdown => return markdown::merge(base, ours, theirs, limits),
+        Kind::Whole => return whole::merge(base, ours, theirs),
     }
     if let Err(too_much) = bounds::check(base.into_iter().chain([ours, theirs])) {
         return Merge::TooMuch(too_much);
@@ -182,17 +185,32 @@ pub fn changes(before: &Document, after: &Document) -> Result<Vec<Change>, TooMu
     if before.bytes() == after.bytes() {
         return Ok(Vec::new());
     }
-    if !is_json([before, after]) {
-        return Ok(whole::changes(before, after));
+    match Kind::of([before, after]) {
+        Kind::Json => {}
+        Kind::Markdown => return Ok(markdown::changes(before, after)),
+        Kind::Whole => return Ok(whole::changes(before, after)),
     }
     bounds::check([before, after])?;
     Ok(diff::changes(&Value::read(text_of(before)), &Value::read(text_of(after))))
 }
 
-/// Whether all documents are JSON by the same rules.
-fn is_json(documents: [&Document; 2]) -> bool {
-    let [first, second] = documents.map(Document::media_type);
-    first == second && matches!(first, MediaType::Json | MediaType::OtherJson)
+/// How documents are compared.
+enum Kind {
+    Json,
+    Markdown,
+    Whole,
+}
+
+impl Kind {
+    fn of(documents: [&Document; 2]) -> Self {
+        let [first, second] = documents.map(Document::media_type);
+        match first {
+            _ if first != second => Self::Whole,
+            MediaType::Json | MediaType::OtherJson => Self::Json,
+            MediaType::PflowMarkdown => Self::Markdown,
+            MediaType::Opaque => Self::Whole,
+        }
+    }
 }
 
 /// The text of a document, which is always UTF-8. If it were not, the merged result would be empty, which is

@@ -38,6 +38,12 @@ pub enum Step {
     },
     /// The order of a list of nodes, not one of its elements.
     Order,
+    /// Some lines of a text.
+    Lines {
+        /// The first of them, from 1: in the new version if it is about a change, in the common ancestor if it is
+        /// about an overlap.
+        first: usize,
+    },
 }
 
 /// The identity of an edge.
@@ -116,6 +122,7 @@ impl fmt::Display for Path {
                     f.write_str("]")?;
                 }
                 Step::Order => f.write_str(" (order)")?,
+                Step::Lines { first } => write!(f, " (line {first})")?,
             }
         }
         Ok(())

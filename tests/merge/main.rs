@@ -4,6 +4,7 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::expect_used,
+    clippy::string_slice,
     clippy::print_stdout,
     reason = "a test may panic, and says what it skips"
 )]
@@ -13,5 +14,6 @@ mod cases;
 mod clashes;
 mod corpus;
 mod joins;
+mod markdown;
 mod properties;
 mod support;

@@ -1,4 +1,5 @@
-//! Documents of other formats than pflow's JSON: their working copies, their edits, and changes of format.
+//! Documents of other formats than pflow's JSON: their working copies, their edits, and changes of format. What
+//! pflow notes in the front matter of its markdown is no change.
 
 use pflow_store::{
     ChangeRequest, Conflict, Error, Expect, LiveState, SaveRequest,
@@ -20,6 +21,7 @@ const ALL: [Kind; 7] = [
 const PLAIN: [Kind; 2] = [Kind::PlainMemory, Kind::Disk];
 const JSON: &str = "workflows/a/workflow.json";
 const BIN: &str = "workflows/a/workflow.bin";
+const MARKDOWN: &str = "workflows/a/workflow.pflow.md";
 
 fn opaque(content: &[u8], expect: Expect) -> SaveRequest {
     SaveRequest::new(id("a"), content.to_vec(), expect).format(DocumentFormat::Opaque)
@@ -297,5 +299,156 @@ async fn extractor_names_what_it_knows_and_leaves_the_rest_to_pflow() {
         // A named format of pflow is not asked for.
         let named = SaveRequest::new(id("c"), EXPORT, Expect::Absent).format(DocumentFormat::Json);
         assert!(store.save(named).await.is_err());
+    }
+}
+
+/// A workflow as pflow stores it after so many runs; before the first one without what it notes.
+fn markdown(text: &str, runs: u32) -> String {
+    let noted = match runs {
+        0 => String::new(),
+        runs => format!(
+            "execution_count: {runs}\nlast_execution_success: true\nlast_execution_params:\n  token: secret\n"
+        ),
+    };
+    format!(
+        "---\ncreated_at: '2026-01-01T00:00:00+00:00'\nupdated_at: '{runs}'\nversion: 1.0.0\n{noted}---\n\n\
+         # Title\n\n{text}\n\n## Steps\n\n### hello\n\nSays hello.\n\n- type: shell\n- command: echo {text}\n"
+    )
+}
+
+fn save_markdown(text: &str, runs: u32, expect: Expect) -> SaveRequest {
+    SaveRequest::new(id("a"), markdown(text, runs), expect)
+}
+
+#[tokio::test]
+async fn markdown_comes_back_as_it_is_with_what_it_says() {
+    for kind in ALL {
+        let site = Site::new(kind).await;
+        let store = site.store().await;
+        let record = store.save(save_markdown("one", 3, Expect::Absent)).await.unwrap().record;
+        assert_eq!((record.name.text(), record.description.text()), (Some("Title"), Some("one")));
+        assert_eq!(
+            (&record.nodes[..], record.version.as_deref()),
+            (&["shell".to_owned()][..], Some("1.0.0"))
+        );
+        assert_eq!(record.media_type.as_str(), "text/vnd.pflow.markdown");
+        assert_eq!(record.body.as_ref().unwrap().rule, 1);
+        let statistics = serde_json::Value::Object(record.statistics);
+        let expected =
+            serde_json::json!({ "execution_count": 3, "last_execution_success": true, "updated_at": "3" });
+        assert_eq!(statistics, expected, "the parameters of the run are not kept");
+        assert_eq!(site.get(MARKDOWN).await.unwrap(), markdown("one", 3));
+        assert_eq!(store.load(&id("a")).await.unwrap().content, markdown("one", 3));
+        let other = site.other_store(2).await;
+        assert_eq!(other.load(&id("a")).await.unwrap().content, markdown("one", 3), "{kind:?}");
+        assert_eq!(notices(&store.verify().await.unwrap()), [""; 0], "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_run_notes_makes_no_version() {
+    for kind in ALL {
+        let site = Site::new(kind).await;
+        let store = site.store().await;
+        store.save(save_markdown("one", 0, Expect::Absent)).await.unwrap();
+        let before = site.dump().await;
+        for runs in 1..5 {
+            let saved = store.save(save_markdown("one", runs, Expect::Generation(1))).await.unwrap();
+            assert!(saved.unchanged, "{kind:?}");
+        }
+        // CR LF, as an editor on Windows saves it, is no change of the workflow either.
+        let crlf = markdown("one", 0).replace('\n', "\r\n");
+        assert!(store.save(SaveRequest::new(id("a"), crlf, Expect::Any)).await.unwrap().unchanged);
+        assert_eq!(site.dump().await, before);
+        let saved = store.save(save_markdown("two", 9, Expect::Generation(1))).await.unwrap();
+        assert_eq!((saved.generation, &saved.record.statistics["execution_count"]), (2, &9.into()));
+        let named = save_markdown("two", 10, Expect::Generation(2)).name("given");
+        assert_eq!(store.save(named).await.unwrap().generation, 3, "a given name is a change");
+    }
+}
+
+/// pflow runs on the working copy itself.
+#[tokio::test]
+async fn working_copy_that_pflow_has_run_is_no_edit() {
+    for kind in PLAIN {
+        let site = Site::new(kind).await;
+        let store = site.store().await;
+        store.save(save_markdown("one", 0, Expect::Absent)).await.unwrap();
+        store.close().await.unwrap();
+        site.put(MARKDOWN, markdown("one", 7)).await;
+        let before = site.dump().await;
+        assert_eq!(store.load(&id("a")).await.unwrap().content, markdown("one", 0), "the saved bytes");
+        let live = store.load_live(&id("a")).await.unwrap();
+        assert_eq!((live.content, live.state), (markdown("one", 7).into(), LiveState::Noted));
+        assert_eq!(store.status().await.unwrap().edited, []);
+        assert_eq!(notices(&store.verify().await.unwrap()), [""; 0], "{kind:?}");
+        assert!(store.save(save_markdown("one", 0, Expect::Any)).await.unwrap().unchanged);
+        store.close().await.unwrap();
+        assert_eq!(site.dump().await, before, "nothing is written over what pflow noted");
+        // The next version keeps the last values, whatever its own text says.
+        let plain = "# Title\n\n## Steps\n\n### hello\n\nSays hello.\n\n- type: shell\n";
+        let saved = store.save(SaveRequest::new(id("a"), plain, Expect::Generation(1))).await.unwrap();
+        assert_eq!((saved.generation, &saved.record.statistics["execution_count"]), (2, &7.into()));
+        assert_eq!(store.load(&id("a")).await.unwrap().content, plain);
+        // And an edit beside the noted values is an edit.
+        site.put(MARKDOWN, format!("---\nexecution_count: 1\n---\n{plain}- command: x\n")).await;
+        let refused = conflict(store.load(&id("a")).await);
+        assert!(matches!(refused, Conflict::ModifiedOutside { .. }), "{refused}");
+        // A deletion removes a copy that pflow noted something in.
+        site.put(MARKDOWN, format!("---\nexecution_count: 1\n---\n{plain}")).await;
+        store.delete(ChangeRequest::new(id("a"), Expect::Any)).await.unwrap();
+        assert_eq!(site.keys("workflows/a/workflow.").await, [""; 0]);
+    }
+}
+
+/// The person edits the file, pflow runs it, and the person saves the text that was edited.
+#[tokio::test]
+async fn edit_with_noted_values_is_what_is_saved() {
+    for kind in PLAIN {
+        let site = Site::new(kind).await;
+        let store = site.store().await;
+        store.save(save_markdown("one", 0, Expect::Absent)).await.unwrap();
+        site.put(MARKDOWN, markdown("two", 5)).await;
+        let saved = store.save(save_markdown("two", 4, Expect::Generation(1))).await.unwrap();
+        assert_eq!((saved.generation, saved.resolved.is_none()), (2, true), "{kind:?}");
+        assert_eq!(store.load(&id("a")).await.unwrap().content, markdown("two", 4));
+    }
+}
+
+#[tokio::test]
+async fn markdown_replaces_json_and_is_replaced() {
+    for kind in ALL {
+        let site = Site::new(kind).await;
+        let store = site.store().await;
+        store.save(save("a", "1", Expect::Absent)).await.unwrap();
+        store.save(save_markdown("one", 0, Expect::Generation(1))).await.unwrap();
+        assert_eq!(site.keys("workflows/a/workflow.").await, [MARKDOWN], "{kind:?}");
+        store.save(opaque(b"x", Expect::Generation(2))).await.unwrap();
+        assert_eq!(site.keys("workflows/a/workflow.").await, [BIN]);
+        let refused = store.save(SaveRequest::new(id("a"), "# Title\n\n## Steps\n", Expect::Any)).await;
+        let Err(Error::Document { source, .. }) = refused else { panic!("taken") };
+        assert_eq!(source.to_string(), "line 3: the section Steps has no step");
+        assert_eq!(store.show(&id("a")).await.unwrap().generation(), 3);
+    }
+}
+
+#[tokio::test]
+async fn stale_save_of_markdown_is_merged() {
+    for kind in ALL {
+        let site = Site::new(kind).await;
+        let store = site.store().await;
+        let text = markdown("one", 0);
+        store.save(SaveRequest::new(id("a"), text.clone(), Expect::Absent)).await.unwrap();
+        let theirs = text.replace("Says hello.", "Says it.");
+        store.save(SaveRequest::new(id("a"), theirs, Expect::Generation(1))).await.unwrap();
+        let ours = markdown("one", 4).replace("echo one", "echo two");
+        let request = SaveRequest::new(id("a"), ours.clone(), Expect::Generation(1)).resolver(Policy::Merge);
+        assert_eq!(store.save(request).await.unwrap().generation, 3);
+        let merged = ours.replace("Says hello.", "Says it.");
+        assert_eq!(store.load(&id("a")).await.unwrap().content, merged, "{kind:?}");
+        let clash = text.replace("echo one", "echo three");
+        let request = SaveRequest::new(id("a"), clash, Expect::Generation(1)).resolver(Policy::Merge);
+        let refused = conflict(store.save(request).await).to_string();
+        assert!(refused.contains("steps[id=hello].command"), "{refused}");
     }
 }

@@ -15,12 +15,13 @@ use crate::{
     session::shown,
 };
 
-const EXTENSION: &str = ".json";
+/// The ends of the names of documents. The first one that fits is not part of the id.
+const EXTENSIONS: [&str; 2] = [".pflow.md", ".json"];
 
 /// The source of a workflow's id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(super) enum IdFrom {
-    /// The file's name without `.json`
+    /// The file's name without `.json` or `.pflow.md`
     #[default]
     Name,
     /// The path of the file, with dots between the names: below the given folder, or as given for a file.
@@ -117,7 +118,7 @@ impl Expanded {
                         self.add_folder(root, &path, naming);
                     }
                 }
-                _ if !is_json(&path) => {}
+                _ if !is_document(&path) => {}
                 Ok(metadata) if !metadata.is_file() => self.skipped.push((path, kind(&metadata))),
                 // A broken link is part of the batch, so its failure is reported.
                 _ => self.push(path.strip_prefix(root).unwrap_or(&path), &path, naming),
@@ -139,8 +140,9 @@ fn is_hidden(path: &Path) -> bool {
     path.file_name().unwrap_or_default().as_encoded_bytes().starts_with(b".")
 }
 
-fn is_json(path: &Path) -> bool {
-    path.file_name().unwrap_or_default().as_encoded_bytes().ends_with(EXTENSION.as_bytes())
+fn is_document(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+    EXTENSIONS.iter().any(|extension| name.ends_with(extension.as_bytes()))
 }
 
 fn kind(metadata: &fs::Metadata) -> &'static str {
@@ -165,7 +167,7 @@ fn id_of(path: &Path, naming: Naming) -> std::result::Result<WorkflowId, Unusabl
             names.collect::<Vec<_>>().join(".")
         }
     };
-    let name = name.strip_suffix(EXTENSION).unwrap_or(&name);
+    let name = EXTENSIONS.iter().find_map(|extension| name.strip_suffix(extension)).unwrap_or(&name);
     WorkflowId::parse(name).or_else(|_| match WorkflowId::resembling(name) {
         Some(id) if naming.rename => Ok(id),
         offered => Err(Unusable::Name { name: name.to_owned(), offered }),

@@ -25,10 +25,10 @@ use files::{Expanded, File, IdFrom, Naming, Unusable, expand};
 use report::Report;
 
 const MORE: &str = "\
-The name of a file without `.json` is the id: 1 to 100 of a-z, 0-9, `-`, `_`
-and `.`, beginning with a letter or digit. For any other name a similar id is
-offered, which `--rename` accepts. From a folder every `*.json` is saved, except
-hidden files. Sub folders are searched only with `--id-from path`. Links to
+The name of a file without `.pflow.md` or `.json` is the id: 1 to 100 of a-z,
+0-9, `-`, `_` and `.`, beginning with a letter or digit. For any other name a
+similar id is offered, which `--rename` accepts. From a folder every `*.pflow.md`
+and `*.json` is saved, except hidden files. Sub folders are searched only with `--id-from path`. Links to
 files are followed, and what is not a regular file is skipped.
 
 Each save is independent: if one fails, the others continue and the exit code
@@ -38,7 +38,7 @@ is 3. PFLOW_LEASE is used for the workflow that PFLOW_WORKFLOW names, as in
 Examples:
   pflow-store save-all plans/
   pflow-store save-all plans/ --id-from path --rename
-  pflow-store save-all *.json --tag etl --if-generation 0";
+  pflow-store save-all *.pflow.md --tag etl --if-generation 0";
 
 #[derive(Debug, Args)]
 #[command(after_help = MORE)]
@@ -104,7 +104,7 @@ impl SaveAll {
         let Expanded { files, skipped } =
             expanded.unwrap_or_else(|_| Err(Failure::failed("Failed to look into the folders")))?;
         if files.is_empty() {
-            session.output.note("no `*.json` there; nothing to do");
+            session.output.note("no `*.pflow.md` and no `*.json` there; nothing to do");
         }
         let mut report = Report::new(session, files.len(), skipped);
         let begun = Begun::default();

@@ -32,7 +32,7 @@ impl Journey {
     fn begin() -> Self {
         let place = Place::empty();
         let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/workflows");
-        for name in ["clean-csv.json", "daily-report.json"] {
+        for name in ["clean-csv.pflow.md", "daily-report.pflow.md"] {
             place.file(name, fs::read(examples.join(name)).unwrap());
         }
         Self { place, transcript: String::new() }
@@ -89,10 +89,10 @@ fn first_day() {
     journey.types("pflow-store save-all .");
     journey.types("pflow-store list --tag llm");
     journey.title("The same bytes come back");
-    journey.types("pflow-store load daily-report | cmp - daily-report.json");
+    journey.types("pflow-store load daily-report | cmp - daily-report.pflow.md");
     journey.title("A change");
-    journey.types("sed -i 's/five sentences/three sentences/' daily-report.json");
-    journey.types("pflow-store save daily-report daily-report.json -m 'shorter'");
+    journey.types("sed -i 's/in five sentences/in three sentences/' daily-report.pflow.md");
+    journey.types("pflow-store save daily-report daily-report.pflow.md -m 'shorter'");
     journey.types("pflow-store show daily-report");
     journey.title("Mistakes");
     journey.types("pflow-store load dailyreport");
@@ -107,23 +107,23 @@ fn first_day() {
 fn two_people() {
     let mut journey = Journey::begin();
     journey.types("pflow-store init");
-    journey.types("pflow-store save daily-report daily-report.json");
+    journey.types("pflow-store save daily-report daily-report.pflow.md");
     journey.title("Each changes a copy of generation 1");
-    journey.types("sed 's/\"temperature\": 0.2/\"temperature\": 0.7/' daily-report.json > hers.json");
-    journey.types("sed 's/five sentences/three sentences/' daily-report.json > his.json");
-    journey.types("pflow-store save daily-report hers.json --if-generation 1");
-    journey.types("pflow-store save daily-report his.json --if-generation 1");
+    journey.types("sed 's/temperature: 0.2/temperature: 0.7/' daily-report.pflow.md > hers.pflow.md");
+    journey.types("sed 's/in five sentences/in three sentences/' daily-report.pflow.md > his.pflow.md");
+    journey.types("pflow-store save daily-report hers.pflow.md --if-generation 1");
+    journey.types("pflow-store save daily-report his.pflow.md --if-generation 1");
     journey.title("The changes do not overlap");
-    journey.types("pflow-store save daily-report his.json --if-generation 1 --on-conflict merge");
-    journey.types("pflow-store load daily-report | diff daily-report.json -");
+    journey.types("pflow-store save daily-report his.pflow.md --if-generation 1 --on-conflict merge");
+    journey.types("pflow-store load daily-report | diff daily-report.pflow.md -");
     journey.title("These do");
-    journey.types("sed 's/five sentences/nine sentences/' daily-report.json > late.json");
-    journey.types("pflow-store save daily-report late.json --if-generation 1 --on-conflict merge");
-    journey.types("pflow-store save daily-report late.json --if-generation 1 --on-conflict ours");
+    journey.types("sed 's/five sentences/nine sentences/' daily-report.pflow.md > late.pflow.md");
+    journey.types("pflow-store save daily-report late.pflow.md --if-generation 1 --on-conflict merge");
+    journey.types("pflow-store save daily-report late.pflow.md --if-generation 1 --on-conflict ours");
     journey.title("A file is changed by hand");
-    journey.types("sed -i 's/nine sentences/ten sentences/' .pflow/workflows/daily-report/workflow.json");
-    journey.types("pflow-store save daily-report daily-report.json");
-    journey.types("pflow-store save daily-report .pflow/workflows/daily-report/workflow.json");
+    journey.types("sed -i 's/nine sentences/ten sentences/' .pflow/workflows/daily-report/workflow.pflow.md");
+    journey.types("pflow-store save daily-report daily-report.pflow.md");
+    journey.types("pflow-store save daily-report .pflow/workflows/daily-report/workflow.pflow.md");
     journey.ends("two_people");
 }
 
@@ -136,10 +136,10 @@ fn locks() {
     let lease = lease(&taken);
     journey.types("pflow-store lock show daily-report");
     journey.title("Others are refused");
-    journey.types("pflow-store save daily-report clean-csv.json");
+    journey.types("pflow-store save daily-report clean-csv.pflow.md");
     journey.types("pflow-store lock acquire daily-report");
     journey.title("The holder is not");
-    journey.types(&format!("pflow-store save daily-report clean-csv.json --lease {lease}"));
+    journey.types(&format!("pflow-store save daily-report clean-csv.pflow.md --lease {lease}"));
     journey.types(&format!("pflow-store lock release daily-report {lease}"));
     journey.types("pflow-store lock list");
     journey.title("A command under a lock");
@@ -160,9 +160,9 @@ fn something_is_lost() {
     journey.types("pflow-store load clean-csv");
     journey.types("pflow-store undelete clean-csv");
     journey.title("The working copy of a workflow is removed");
-    journey.types("rm .pflow/workflows/daily-report/workflow.json");
+    journey.types("rm .pflow/workflows/daily-report/workflow.pflow.md");
     journey.types("pflow-store verify");
-    journey.types("pflow-store load daily-report | cmp - daily-report.json");
+    journey.types("pflow-store load daily-report | cmp - daily-report.pflow.md");
     journey.title("Its record is damaged");
     journey.types("echo scribble > .pflow/workflows/daily-report/metadata.json");
     journey.types("pflow-store load daily-report");
@@ -171,7 +171,7 @@ fn something_is_lost() {
     journey.types("pflow-store verify --repair");
     journey.types("pflow-store verify --repair --yes");
     journey.types("pflow-store verify");
-    journey.types("pflow-store load daily-report | cmp - daily-report.json");
+    journey.types("pflow-store load daily-report | cmp - daily-report.pflow.md");
     journey.ends("something_is_lost");
 }
 
@@ -179,9 +179,9 @@ fn something_is_lost() {
 fn scripts() {
     let mut journey = Journey::begin();
     journey.types("pflow-store --json init");
-    journey.types("pflow-store --json save daily-report daily-report.json");
+    journey.types("pflow-store --json save daily-report daily-report.pflow.md");
     journey.types("pflow-store --json list");
-    journey.types("pflow-store --json save daily-report daily-report.json --if-generation 7");
+    journey.types("pflow-store --json save daily-report daily-report.pflow.md --if-generation 7");
     journey.types("pflow-store --json load no-such-workflow");
     journey.types("pflow-store --json delete daily-report --yes");
     journey.types("pflow-store --json status");

@@ -30,8 +30,8 @@ fn the_tour_of_the_program_runs_as_written() -> Result<(), Box<dyn Error>> {
         .output()?;
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{}\n{out}\n{err}", output.status);
-    let original = fs::read(root.join("examples/workflows/daily-report.json"))?;
-    assert_eq!(fs::read(folder.path().join("daily-report.json"))?, original);
+    let original = fs::read(root.join("examples/workflows/daily-report.pflow.md"))?;
+    assert_eq!(fs::read(folder.path().join("daily-report.pflow.md"))?, original);
     assert!(out.contains("daily-report"), "{out}");
     Ok(())
 }

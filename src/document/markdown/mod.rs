@@ -12,18 +12,21 @@
 mod build;
 mod cache;
 mod error;
+mod front_matter;
 mod outline;
 mod python;
 mod routes;
 mod scan;
 mod template;
 mod text;
+pub(super) mod workflow;
 
 use serde_json::{Map, Value, json};
 
 pub use super::yaml::{YamlMap, YamlValue};
 pub use cache::{CacheChunk, MarkdownCache};
 pub use error::{MarkdownDefect, MarkdownReason, MarkdownRefusal};
+pub(super) use front_matter::split;
 pub use outline::{MarkdownItem, MarkdownOutline, MarkdownPiece, MarkdownSection, PieceKind, SectionKind};
 pub use routes::MarkdownEdge;
 

@@ -7,12 +7,15 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::super::yaml::YamlMap;
-use super::super::yaml::{self, YamlValue};
+use super::super::yaml::YamlValue;
 use super::cache::{CacheSection, MarkdownCache};
 use super::error::MarkdownReason;
 use super::outline::{MarkdownItem, MarkdownOutline, MarkdownSection, PieceKind, SectionKind};
 use super::text::{Line, Lines, indentation, is_space, strip, strip_end, words};
-use super::{MarkdownWarning, Problems};
+use super::{
+    MarkdownWarning, Problems,
+    front_matter::{FrontMatter, front_matter},
+};
 
 /// What was read from all lines.
 #[derive(Debug, Default)]
@@ -201,27 +204,15 @@ fn is_fence(stripped: &str) -> bool {
 impl<'t> Scan<'t, '_> {
     /// Reads the front matter, if the first line opens it and a later one closes it.
     fn front_matter(&mut self, lines: &mut Lines<'t>) {
-        let is_mark = |line: &Line<'_>| strip_end(line.text) == "---";
-        let mut ahead = lines.clone();
-        if !ahead.next().is_some_and(|line| is_mark(&line)) {
-            return;
-        }
-        let mut within = Vec::new();
-        loop {
-            match ahead.next() {
-                None => return,
-                Some(line) if is_mark(&line) => break,
-                Some(line) => within.push(line.text),
-            }
-        }
-        match yaml::load(&within.join("\n")) {
+        let Some(FrontMatter { yaml, lines: rest }) = front_matter(lines.clone()) else { return };
+        match yaml {
             Ok(YamlValue::Map(map)) => self.read.front_matter = Some(map),
             Ok(_) => {}
             Err(error) => self
                 .problems
                 .report(1, MarkdownReason::FrontMatter { line: error.line + 1, reason: error.reason }),
         }
-        *lines = ahead;
+        *lines = rest;
         self.read.body_start = lines.offset();
         self.read.outline.front_matter = 0..lines.offset();
     }

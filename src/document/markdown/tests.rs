@@ -1,3 +1,5 @@
+#![allow(clippy::string_slice, reason = "the texts are ASCII there")]
+
 use serde_json::json;
 
 use super::*;

@@ -87,6 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[allow(clippy::string_slice, reason = "lines end between characters")]
     fn lines_end_where_python_ends_them() {
         let text = "a\r\nb\rc\nd\u{b}e\u{85}f\u{2028}\u{2029}g\u{1c}h\u{1f}i";
         let lines: Vec<_> = Lines::new(text).collect();
