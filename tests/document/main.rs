@@ -9,6 +9,8 @@
 )]
 
 mod corpus;
+mod markdown;
 mod metadata;
+mod oracle;
 mod properties;
 mod refusals;

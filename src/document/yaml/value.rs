@@ -107,13 +107,19 @@ pub(super) fn not_finite(value: f64) -> &'static str {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct YamlMap {
     entries: Vec<(YamlValue, YamlValue)>,
-    /// The index of each key's entry, by [`key_form`].
+    /// The index of each key's entry, by [`key_form`]; empty while the map is [`SMALL`].
     index: BTreeMap<String, usize>,
 }
+
+/// Up to this number of entries a map is searched without an index.
+const SMALL: usize = 8;
 
 impl YamlMap {
     /// Returns the value of a text key.
     pub fn get(&self, key: &str) -> Option<&YamlValue> {
+        if self.entries.len() <= SMALL {
+            return self.iter().find(|(name, _)| name.as_text() == Some(key)).map(|(_, value)| value);
+        }
         let at = self.index.get(&text_key_form(key))?;
         self.entries.get(*at).map(|(_, value)| value)
     }
@@ -140,13 +146,21 @@ impl YamlMap {
 
     /// Inserts an entry. An equal key keeps its place and its form, and gets the new value.
     pub(in crate::document) fn insert(&mut self, key: YamlValue, value: YamlValue) {
-        let form = key_form(&key);
-        if let Some((_, old)) = self.index.get(&form).and_then(|at| self.entries.get_mut(*at)) {
+        let at = if self.entries.len() <= SMALL {
+            self.entries.iter().position(|(other, _)| are_equal(other, &key))
+        } else {
+            self.index.get(&key_form(&key)).copied()
+        };
+        if let Some((_, old)) = at.and_then(|at| self.entries.get_mut(at)) {
             *old = value;
             return;
         }
-        self.index.insert(form, self.entries.len());
         self.entries.push((key, value));
+        if self.entries.len() > SMALL {
+            let first = self.index.len();
+            let new = self.entries.iter().enumerate().skip(first);
+            self.index.extend(new.map(|(at, (key, _))| (key_form(key), at)));
+        }
     }
 
     pub(in crate::document) fn into_entries(self) -> impl Iterator<Item = (YamlValue, YamlValue)> {
@@ -173,6 +187,14 @@ fn json_key(key: &YamlValue) -> String {
 
 fn text_key_form(text: &str) -> String {
     format!("t{text}")
+}
+
+fn are_equal(one: &YamlValue, other: &YamlValue) -> bool {
+    match (one, other) {
+        (YamlValue::Text(one), YamlValue::Text(other)) => one == other,
+        (YamlValue::Text(_), _) | (_, YamlValue::Text(_)) => false,
+        _ => key_form(one) == key_form(other),
+    }
 }
 
 /// A text that is equal for keys that are equal in Python: `1`, `1.0` and `true` are.
