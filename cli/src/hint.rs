@@ -1,6 +1,6 @@
 //! Words each remedy of the library as commands and flags of this program. No other file does.
 
-use pflow_store::{Error, LeaseId, Remedy};
+use pflow_store::{Error, LeaseId, Remedy, document::DocumentError};
 
 /// The rule for ids, for all messages.
 pub(crate) const ID_RULE: &str =
@@ -8,7 +8,13 @@ pub(crate) const ID_RULE: &str =
 
 /// Returns the hint for an error.
 pub(crate) fn of_error(error: &Error) -> Option<String> {
-    error.remedy().map(|remedy| sentence(&remedy))
+    match error {
+        Error::Document { source: DocumentError::Invalid { .. }, .. } => {
+            let advice = "mend the document and save again, or keep it as it is with `--format opaque`";
+            Some(format!("{advice}; nothing was changed"))
+        }
+        _ => error.remedy().map(|remedy| sentence(&remedy)),
+    }
 }
 
 /// Parses the lease id that a person gave. The error says what is wrong with it and which command prints it.

@@ -3,8 +3,10 @@ use std::ffi::OsString;
 use clap::Args;
 use pflow_store::{
     Error,
-    format::{Current, Head},
+    format::{Current, Head, VersionRecord},
 };
+
+use serde_json::Value;
 
 use super::{documents::Shown, failure::Result, input, output::printable, session::Session, time};
 use crate::leases::who;
@@ -27,6 +29,22 @@ impl Show {
     }
 }
 
+/// What pflow had noted about the runs: `12, the last one at 2026-01-01T10:00:00 succeeded`.
+fn runs(record: &VersionRecord) -> Option<String> {
+    let noted = |key| record.statistics.get(key);
+    let count = noted("execution_count")?;
+    let at = noted("last_execution_timestamp").and_then(Value::as_str);
+    let ended = match noted("last_execution_success").and_then(Value::as_bool) {
+        Some(true) => " succeeded",
+        Some(false) => " failed",
+        None => "",
+    };
+    Some(match at {
+        Some(at) => format!("{count}, the last one at {at}{ended}"),
+        None => count.to_string(),
+    })
+}
+
 fn describe(head: &Head) -> String {
     let mut lines = vec![head.id.to_string()];
     let mut line = |name: &str, text: &str| {
@@ -41,6 +59,7 @@ fn describe(head: &Head) -> String {
         line("tags", &record.tags.value().join(", "));
         line("nodes", &record.nodes.join(", "));
         line("version", &text(&record.version));
+        line("runs", &runs(record).unwrap_or_default());
         line("generation", &record.generation.to_string());
         if record.deleted {
             line("state", &format!("deleted; `undelete {}` brings it back", head.id));

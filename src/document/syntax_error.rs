@@ -34,7 +34,7 @@ pub enum SyntaxError {
         marker: &'static str,
     },
     /// The text is written in another language.
-    #[error("the document is {language}, a workflow is JSON")]
+    #[error("the document is {language}, not JSON")]
     Language {
         /// The language.
         language: &'static str,

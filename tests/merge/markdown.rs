@@ -150,7 +150,8 @@ fn what_pflow_notes_never_overlaps_and_the_later_values_count() {
         let key = format!("execution_count: {runs}\nlast_execution_timestamp: 't{runs}'\nversion: 1.2.0\n");
         REPORT.replace("version: 1.2.0\n", &key).replace("[report, daily, llm]", tags)
     };
-    let merged = clean(&noted(1, "[report, daily, llm]"), &noted(5, "[report]"), &noted(3, "[report, daily, llm]"));
+    let merged =
+        clean(&noted(1, "[report, daily, llm]"), &noted(5, "[report]"), &noted(3, "[report, daily, llm]"));
     assert_eq!(merged, noted(5, "[report]"));
     // Front matter that a first run added on both sides.
     let first = |runs: u32| format!("---\nexecution_count: {runs}\n---\n\n{ROW}");

@@ -1,6 +1,7 @@
 use chrono::{DateTime, Utc};
 use pflow_store::format::{Current, Head, Lease, VersionRecord, VersionRef};
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 /// A workflow without its content, as `show` prints it.
 #[derive(Debug, Serialize)]
@@ -43,6 +44,9 @@ struct ShownVersion<'a> {
     nodes: &'a [String],
     /// What the document calls its version.
     version: Option<&'a str>,
+    /// What pflow had noted about its runs when this generation was made. Absent if nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    statistics: Option<&'a Map<String, Value>>,
     /// When the first generation was made.
     created: DateTime<Utc>,
     /// When this generation was made.
@@ -116,6 +120,7 @@ impl<'a> ShownVersion<'a> {
             given: given(record),
             nodes: &record.nodes,
             version: record.version.as_deref(),
+            statistics: Some(&record.statistics).filter(|statistics| !statistics.is_empty()),
             created: record.created,
             modified: record.modified,
             author: &record.author,

@@ -23,8 +23,8 @@ fn each_way_to_be_no_json_has_a_sentence_and_a_place() {
         (&[0; 4096], "line 1, column 1: the document is 4096 zero bytes: its content was lost"),
         (b"{\"a\": 1, \"b\0\0\0", "line 1, column 12: only zero bytes from here to the end"),
         (b"<<<<<<< HEAD\n{}\n=======\n{}\n>>>>>>> b\n", "a conflict marker of git (`<<<<<<<`)"),
-        (b"# Title\n\nprose\n", "the document is Markdown, a workflow is JSON"),
-        (b"name: x\nnodes:\n  - id: a\n", "the document is YAML, a workflow is JSON"),
+        (b"# Title\n\nprose\n", "line 1: the section Steps is missing"),
+        (b"name: x\nnodes:\n  - id: a\n", "the document is YAML, not JSON"),
         (b"{\"a\": \xe4}", "line 1, column 7: the document is not UTF-8 (byte 6)"),
     ] {
         place.run_with_input(["save", "a"], bytes).fails(5, words);

@@ -26,6 +26,7 @@ mod list;
 mod lock;
 mod lock_run;
 mod output;
+mod pflow;
 mod readme;
 mod save;
 mod save_all;

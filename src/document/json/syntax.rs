@@ -217,10 +217,10 @@ mod tests {
             ),
             ("{\n\"a\": [\n<<<<<<< HEAD\n1\n", "line 3, column 1: a conflict marker of git (`<<<<<<<`)"),
             ("{}\n>>>>>>> b\n", "line 2, column 1: a conflict marker of git (`>>>>>>>`)"),
-            ("# Title\n\nprose\n", "line 1, column 1: the document is Markdown, a workflow is JSON"),
+            ("# Title\n\nprose\n", "line 1, column 1: the document is Markdown, not JSON"),
             ("---\nname: x\n---\n# Title\n", "line 1, column 1: the document is Markdown"),
             ("---\nname: x\n", "line 1, column 1: the document is YAML or Markdown"),
-            ("name: x\nnodes:\n", "line 1, column 1: the document is YAML, a workflow is JSON"),
+            ("name: x\nnodes:\n", "line 1, column 1: the document is YAML, not JSON"),
             ("- id: a\n", "line 1, column 1: the document is YAML"),
             ("<!DOCTYPE html>\n", "line 1, column 1: the document is XML or HTML"),
         ] {
