@@ -23,7 +23,7 @@ use pflow_backend::{
 use pflow_backend_memory::MemoryBackend;
 use pflow_store::{
     Error, ErrorKind, Expect, LeaseRequest, Location, Query, SaveRequest, Store, WorkflowId,
-    document::{ContentHash, Document, Limits},
+    document::{ContentHash, Document, Limits, MAX_DEFECTS, markdown},
     merge::{Merge, changes, merge},
 };
 
@@ -125,6 +125,31 @@ pub fn document(data: &[u8]) {
             assert!(!message.is_empty() && message.len() < 2000, "{message}");
             assert!(!message.chars().any(char::is_control), "{message:?}");
         }
+    }
+}
+
+/// A markdown workflow is taken, and then its outline has every byte in order, or refused with a message for
+/// people; in both cases always in the same way.
+pub fn markdown(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    match (markdown::parse(&text), markdown::parse(&text)) {
+        (Ok(workflow), Ok(again)) => {
+            // Not the workflows themselves: a number that is none equals nothing.
+            assert_eq!(workflow.to_ir(), again.to_ir());
+            assert_eq!(workflow.outline, again.outline);
+            let tiles: String =
+                workflow.outline.leaves().into_iter().map(|leaf| text.get(leaf).unwrap()).collect();
+            assert_eq!(tiles, text);
+            assert!(!workflow.to_ir()["nodes"].as_array().unwrap().is_empty());
+        }
+        (Err(refusal), Err(again)) => {
+            assert_eq!(refusal, again);
+            assert!((1..=MAX_DEFECTS).contains(&refusal.defects.len()));
+            let message = refusal.to_string();
+            assert!(!message.is_empty() && message.len() < 2000, "{message}");
+            assert!(!message.chars().any(char::is_control), "{message:?}");
+        }
+        (one, other) => panic!("{one:?} {other:?}"),
     }
 }
 

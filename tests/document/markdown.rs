@@ -38,7 +38,7 @@ pub(crate) fn documents(folder: &str) -> Option<Vec<(String, String)>> {
 
 /// Checks what must hold for every document that was taken.
 pub(crate) fn check_taken(name: &str, text: &str, workflow: &PflowMarkdown) {
-    let tiles: String = workflow.outline.leaves().into_iter().map(|leaf| &text[leaf]).collect();
+    let tiles: String = workflow.outline.leaves().into_iter().map(|leaf| text.get(leaf).unwrap()).collect();
     assert_eq!(tiles, text, "{name}");
     let nodes = workflow.to_ir()["nodes"].as_array().map_or(0, Vec::len);
     assert!(nodes > 0 && nodes == workflow.steps.len(), "{name}");

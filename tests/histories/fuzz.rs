@@ -123,6 +123,11 @@ fn documents() {
 }
 
 #[test]
+fn markdown() {
+    run("markdown", b"## Steps\n### a\nDoes it.\n- type: echo\n".to_vec(), 2000, targets::markdown);
+}
+
+#[test]
 fn heads() {
     run("head", known(targets::HEAD), 500, targets::head);
 }

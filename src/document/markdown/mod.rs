@@ -1,13 +1,13 @@
 //! Workflows in pflow's markdown (`*.pflow.md`), read as pflow 0.16.0 reads them.
 //!
-//! [`parse`] takes a document if pflow's parser takes it, with two classes of exceptions. The Python of a step is
-//! only searched for assignments to `next`, so syntax errors in it are not found; and what pflow takes without
-//! bound is bounded here. `docs/decisions/0065-pflow-markdown.md` lists all differences.
+//! [`parse`] takes a document if pflow's parser takes it, with two classes of exceptions. The Python of a
+//! step is only searched for assignments to `next`, so syntax errors in it are not found; and what pflow
+//! takes without bound is bounded here. `docs/decisions/0065-pflow-markdown.md` lists all differences.
 //!
 //! Lines and white space are those of Python: a line also ends at a lone CR, at U+0085 and at U+2028.
 //!
-//! The result has the workflow ([`PflowMarkdown::to_ir`]) and an [outline](MarkdownOutline) that says for each
-//! byte what it is part of.
+//! The result has the workflow ([`PflowMarkdown::to_ir`]) and an [outline](MarkdownOutline) that says for
+//! each byte what it is part of.
 
 mod build;
 mod cache;
@@ -152,7 +152,8 @@ impl Problems {
 ///
 /// # Errors
 ///
-/// The document is not a workflow. All independent defects are found; the first one is the one that pflow reports.
+/// The document is not a workflow. All independent defects are found; the first one is the one that pflow
+/// reports.
 pub fn parse(text: &str) -> Result<PflowMarkdown, MarkdownRefusal> {
     let mut problems = Problems::default();
     let mut read = scan::scan(text, &mut problems);
@@ -214,7 +215,9 @@ impl PflowMarkdown {
             let items: Vec<Value> = cache
                 .chunks
                 .iter()
-                .map(|chunk| json!({ "name": chunk.name, "var": chunk.name, "prose_before": chunk.prose_before }))
+                .map(|CacheChunk { name, prose_before }| {
+                    json!({ "name": name, "var": name, "prose_before": prose_before })
+                })
                 .collect();
             let mut fields = Map::from_iter([("items".to_owned(), Value::Array(items))]);
             if let Some(ttl) = &cache.ttl {

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-/// The parts of a markdown workflow, in order. They tile the text: each byte is in exactly one of the ranges that
-/// [`leaves`](Self::leaves) lists.
+/// The parts of a markdown workflow, in order. They tile the text: each byte is in exactly one of the ranges
+/// that [`leaves`](Self::leaves) lists.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MarkdownOutline {

@@ -1,13 +1,13 @@
 //! The assignments to `next` in the Python code of a step.
 //!
-//! The code is not parsed. It is split into words, texts and signs, so that what is in texts and comments does not
-//! count, and then into statements by line, indentation and semicolon.
+//! The code is not parsed. It is split into words, texts and signs, so that what is in texts and comments
+//! does not count, and then into statements by line, indentation and semicolon.
 
 /// What the code of a step says about the next step.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct NextSteps {
-    /// The literal targets without `end`, each once. pflow walks the tree of the code breadth first, so those of
-    /// outer blocks come first.
+    /// The literal targets without `end`, each once. pflow walks the tree of the code breadth first, so those
+    /// of outer blocks come first.
     pub(super) targets: Vec<String>,
     /// An assignment computes the next step.
     pub(super) computed: bool,
@@ -148,7 +148,8 @@ fn assign(words: &[Word<'_>]) -> Option<usize> {
     None
 }
 
-/// If the statement assigns to `next` and to nothing else, returns the text assigned, or none if it is computed.
+/// If the statement assigns to `next` and to nothing else, returns the text assigned, or none if it is
+/// computed.
 fn assigned(words: &[Word<'_>]) -> Option<Option<String>> {
     let opened = words.iter().take_while(|word| **word == Word::Open).count();
     let rest = words.get(opened..)?.split_first().filter(|(name, _)| **name == Word::Name("next"))?.1;
@@ -403,7 +404,10 @@ mod tests {
 
     #[test]
     fn outer_blocks_come_first() {
-        let code = "if a:\n  next = 'b'\nelif c:\n  next = 'd'\nelse:\n  next = 'e'\ntry:\n  next = 'f'\nexcept E:\n  next = 'g'\nnext = 'h'\n";
+        let code = concat!(
+            "if a:\n  next = 'b'\nelif c:\n  next = 'd'\nelse:\n  next = 'e'\n",
+            "try:\n  next = 'f'\nexcept E:\n  next = 'g'\nnext = 'h'\n"
+        );
         assert_eq!(targets(code), ["h", "b", "f", "d", "e", "g"]);
         let code = "match x:\n  case 1:\n    next = 'a'\nfor y in z:\n  next = 'b'\n";
         assert_eq!(targets(code), ["b", "a"]);

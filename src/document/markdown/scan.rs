@@ -1,7 +1,7 @@
 //! The lines of a document, sorted into sections, items and their parts.
 //!
-//! What a line is depends on what is open, in this order: the text of a block parameter (`key: |`), a fence, a
-//! heading, a parameter. Nothing is read twice.
+//! What a line is depends on what is open, in this order: the text of a block parameter (`key: |`), a fence,
+//! a heading, a parameter. Nothing is read twice.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

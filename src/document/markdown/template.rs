@@ -240,7 +240,9 @@ fn real_line(error: YamlError, hidden: &str, nonce: &str, originals: &[&str]) ->
         hidden.split('\n').take(error.line.saturating_sub(1)).map(|line| line.len() + 1).sum();
     let count = hidden.get(..before.min(hidden.len())).map_or(0, |text| text.matches(nonce).count());
     let lines: usize = originals.iter().take(count).map(|text| text.matches('\n').count()).sum();
-    YamlError { line: error.line + lines, reason: restore(error.reason, nonce, originals) }
+    // Not the templates themselves, which may be long.
+    let shown = vec!["${…}"; originals.len()];
+    YamlError { line: error.line + lines, reason: restore(error.reason, nonce, &shown) }
 }
 
 /// A beginning of placeholders that does not occur in `text`. It has the length of pflow's.
@@ -275,8 +277,8 @@ fn restore(text: String, nonce: &str, originals: &[&str]) -> String {
     restored
 }
 
-/// Returns the places of templates that are not in quotes. What counts as quotes here is simpler than in YAML: an
-/// apostrophe within a word opens them too.
+/// Returns the places of templates that are not in quotes. What counts as quotes here is simpler than in
+/// YAML: an apostrophe within a word opens them too.
 fn bare_templates(text: &str) -> Vec<(usize, usize)> {
     let mut found = Vec::new();
     let mut at = 0;

@@ -93,7 +93,7 @@ mod tests {
         let lines: Vec<_> = Lines::new(text).collect();
         let texts: Vec<_> = lines.iter().map(|line| line.text).collect();
         assert_eq!(texts, ["a", "b", "c", "d", "e", "f", "", "g", "h\u{1f}i"]);
-        let tiles: String = lines.iter().map(|line| &text[line.start..line.end]).collect();
+        let tiles: String = lines.iter().map(|line| text.get(line.start..line.end).unwrap()).collect();
         assert_eq!(tiles, text);
         assert_eq!(lines.iter().map(|line| line.number).collect::<Vec<_>>(), (1..=9).collect::<Vec<_>>());
         assert_eq!(Lines::new("").count(), 0);

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::document::quoted;
+
 use super::scalar::{self, ScalarKind};
 use super::scanner::{Scanner, TokenKind};
 use super::{MAX_ALIASED, MAX_DEPTH, YamlError, YamlMap, YamlValue};
@@ -29,11 +31,24 @@ struct Anchored {
     depth: usize,
 }
 
-/// A value, or the key `<<`.
+/// A value, or what is only allowed as a key.
 #[derive(Clone)]
 enum Node {
     Value(YamlValue),
+    /// `<<`, which merges the maps that are its value.
     Merge,
+    /// `=`, which as a key is a text.
+    Default,
+}
+
+impl Node {
+    fn into_value(self, line: usize) -> Read<YamlValue> {
+        match self {
+            Node::Value(value) => Ok(value),
+            Node::Merge => Err(YamlError::new(line, "<< is only allowed as a key")),
+            Node::Default => Err(YamlError::new(line, "= is only allowed as a key")),
+        }
+    }
 }
 
 /// What may be at a place.
@@ -118,10 +133,7 @@ impl Composer {
     /// Reads a node that must be a value.
     fn value(&mut self, context: Context, depth: usize) -> Read<YamlValue> {
         let line = self.line()?;
-        match self.node(context, depth)? {
-            Node::Value(value) => Ok(value),
-            Node::Merge => Err(YamlError::new(line, "<< is only allowed as a key")),
-        }
+        self.node(context, depth)?.into_value(line)
     }
 
     fn node(&mut self, context: Context, depth: usize) -> Read<Node> {
@@ -146,13 +158,13 @@ impl Composer {
         if let Some(name) = &anchor
             && self.anchors.insert(name.clone(), None).is_some()
         {
-            return Err(YamlError::new(line, format!("the anchor {name:?} is defined twice")));
+            return Err(YamlError::new(line, format!("the anchor {} is defined twice", quoted(name))));
         }
         let node = self.content_of(context, depth, anchor.is_some(), tag, line)?;
         if let Some(name) = anchor {
             let (weight, depth) = match &node {
                 Node::Value(value) => (value.weight(), value.depth()),
-                Node::Merge => (0, 1),
+                Node::Merge | Node::Default => (0, 1),
             };
             // The copy counts too, or anchors within anchors would multiply the memory.
             self.spend(weight, line)?;
@@ -164,7 +176,7 @@ impl Composer {
     fn alias(&mut self, name: &str, line: usize, depth: usize) -> Read<Node> {
         let refuse = |reason: String| Err(YamlError::new(line, reason));
         match self.anchors.get(name) {
-            None => refuse(format!("the alias {name:?} has no anchor")),
+            None => refuse(format!("the alias {} has no anchor", quoted(name))),
             Some(None) => refuse("an anchor refers to itself".to_owned()),
             Some(Some(anchored)) => {
                 if depth + anchored.depth - 1 > MAX_DEPTH {
@@ -174,7 +186,7 @@ impl Composer {
                 self.spend(weight, line)?;
                 match self.anchors.get(name) {
                     Some(Some(anchored)) => Ok(anchored.node.clone()),
-                    _ => refuse(format!("the alias {name:?} has no anchor")),
+                    _ => refuse(format!("the alias {} has no anchor", quoted(name))),
                 }
             }
         }
@@ -377,8 +389,12 @@ struct Entries {
 impl Entries {
     fn add(&mut self, key: Node, value: Node, line: usize) -> Read<()> {
         let refuse = |reason: &str| Err(YamlError::new(line, reason));
-        let Node::Value(value) = value else { return refuse("<< is only allowed as a key") };
+        let value = value.into_value(line)?;
         match key {
+            Node::Default => {
+                self.own.push((YamlValue::Text("=".to_owned()), value));
+                Ok(())
+            }
             Node::Value(YamlValue::List(_) | YamlValue::Map(_)) => refuse("a list or map cannot be a key"),
             Node::Value(key) => {
                 self.own.push((key, value));
@@ -422,7 +438,7 @@ fn wrong_tag(tag: &str) -> String {
         Some(name @ ("bool" | "float" | "int" | "map" | "null" | "seq" | "str" | "timestamp")) => {
             format!("the tag !!{name} does not fit its value")
         }
-        _ => format!("the tag {} is unknown", crate::document::quoted(tag)),
+        _ => format!("the tag {} is unknown", quoted(tag)),
     }
 }
 
@@ -444,6 +460,7 @@ fn scalar_node(tag: Option<&str>, text: String, plain: bool) -> Result<Node, Str
     };
     match kind {
         ScalarKind::Merge => Ok(Node::Merge),
+        ScalarKind::Default => Ok(Node::Default),
         kind => scalar::value(kind, text).map(Node::Value),
     }
 }

@@ -1,10 +1,10 @@
 //! One YAML document, read as PyYAML's `SafeLoader` reads it.
 //!
-//! That is YAML 1.1: `yes` and `off` are booleans, `0777` is octal, `1:30` is 90, `<<` merges maps, and of equal
-//! keys the last one wins. Two integers, floats or booleans that are equal in Python are equal keys.
+//! That is YAML 1.1: `yes` and `off` are booleans, `0777` is octal, `1:30` is 90, `<<` merges maps, and of
+//! equal keys the last one wins. Two integers, floats or booleans that are equal in Python are equal keys.
 //!
-//! Bounds, all of them errors: a tree is at most [`MAX_DEPTH`] deep, aliases add at most [`MAX_ALIASED`] units
-//! to it, and a number has at most [`MAX_DIGITS`] digits. Reading takes time in proportion to the text.
+//! Bounds, all of them errors: a tree is at most [`MAX_DEPTH`] deep, aliases add at most [`MAX_ALIASED`]
+//! units to it, and a number has at most [`MAX_DIGITS`] digits. Reading takes time in proportion to the text.
 
 mod compose;
 mod scalar;
@@ -59,7 +59,10 @@ mod tests {
 
     #[test]
     fn scalars_resolve_by_yaml_1_1() {
-        let text = "[yes, Off, null, ~, 0777, 0x1F, -0b11, 1:30, 1_000, 08, 1.5e+3, 1.5e3, .inf, 12345678901234567890123]";
+        let text = concat!(
+            "[yes, Off, null, ~, 0777, 0x1F, -0b11, 1:30, 1_000, 08, 1.5e+3, 1.5e3, .inf, ",
+            "12345678901234567890123]"
+        );
         let expected = json!([
             true,
             false,
@@ -124,7 +127,7 @@ mod tests {
             ("a\n---\nb", "line 2: there is a second document"),
             ("a: [b", "line 1: a list in brackets is not closed"),
             ("a: \"b", "line 1: a quoted text is not closed"),
-            ("a: =", "line 1: a plain = is not a value"),
+            ("a: =", "line 1: = is only allowed as a key"),
         ] {
             assert_eq!(refused(text), expected, "{text:?}");
         }

@@ -13,7 +13,7 @@ pub(super) enum ScalarKind {
     Text,
     /// `<<`, which is only a key.
     Merge,
-    /// `=`, for which PyYAML has no value.
+    /// `=`, which PyYAML takes as a key only.
     Default,
 }
 
@@ -45,8 +45,7 @@ pub(super) fn value(kind: ScalarKind, text: String) -> Result<YamlValue, String>
         ScalarKind::Int => integer(&text).map(YamlValue::Int),
         ScalarKind::Float => scalar_float(&text).map(YamlValue::Float),
         ScalarKind::Timestamp => timestamp(&text).map(YamlValue::Timestamp),
-        ScalarKind::Merge => Err("<< is only allowed as a key".to_owned()),
-        ScalarKind::Default => Err("a plain = is not a value".to_owned()),
+        ScalarKind::Merge | ScalarKind::Default => Err(not("a value")),
     }
 }
 

@@ -1,8 +1,8 @@
 //! The tokens of a YAML document, by the rules of YAML 1.1 as PyYAML applies them.
 //!
-//! A simple key is a key without `?`. Whether a token begins one is known only at the `:` after it, so the place
-//! of the token is remembered, and [`TokenKind::Key`] is inserted there afterwards. A simple key ends on its line
-//! and within [`MAX_KEY`] characters, so the queue of tokens stays short.
+//! A simple key is a key without `?`. Whether a token begins one is known only at the `:` after it, so the
+//! place of the token is remembered, and [`TokenKind::Key`] is inserted there afterwards. A simple key ends
+//! on its line and within [`MAX_KEY`] characters, so the queue of tokens stays short.
 
 use std::collections::VecDeque;
 
@@ -609,7 +609,8 @@ impl Scanner {
         Ok((keep, increment))
     }
 
-    /// Passes blank lines and the indentation of the first line, and returns their count and the deepest column.
+    /// Passes blank lines and the indentation of the first line, and returns their count and the deepest
+    /// column.
     fn block_indentation(&mut self) -> (usize, usize) {
         let (mut breaks, mut deepest) = (0, 0);
         while matches!(self.peek(0), ' ' | '\n') {
@@ -797,8 +798,8 @@ impl Scanner {
         }
     }
 
-    /// Passes spaces and line breaks within a plain scalar, and returns what they become; nothing if the scalar
-    /// ends here.
+    /// Passes spaces and line breaks within a plain scalar, and returns what they become; nothing if the
+    /// scalar ends here.
     fn plain_space(&mut self) -> String {
         let spaces = self.take_while(|char| char == ' ');
         if !is_break(self.peek(0)) {
