@@ -1,4 +1,4 @@
-//! The markdown parser against pflow's own, on the corpus and on mutations of it.
+//! The markdown parser against pflow's own, on the corpus, on mutations of it, and on documents with random YAML.
 //!
 //! `PFLOW_TEST_PYTHON` names a Python that can import `pflow.core.markdown_parser`; `tests/pflow/README.md`
 //! says how to get one. `PFLOW_TEST_ORACLE_CASES` sets the number of mutations, `PFLOW_TEST_SEED` which ones.
@@ -229,6 +229,7 @@ fn the_parser_agrees_with_pflow() {
     let seeds: Vec<String> = cases.iter().map(|(_, text)| text.clone()).collect();
     let mut random = Random(seed);
     cases.extend((0..count).map(|nth| (format!("mutation {nth}"), mutated(&seeds, &mut random))));
+    cases.extend((0..count / 4).map(|nth| (format!("random YAML {nth}"), random_yaml(&mut random))));
     let differences = differences();
     let examples =
         differences.iter().map(|difference| (difference.reason.to_owned(), difference.example.clone()));
@@ -345,7 +346,7 @@ const LINES: &[&str] = &[
     "```yaml retry\nmax: 3\n```",
     "```yaml x\n- 1\n```",
     "- a: &x 1\n  b: *x",
-    "- <<: {a: 1}\n  c: 2",
+    "- <<: {a: 1}\n  a: 2",
 ];
 
 const VALUES: &[&str] = &[
@@ -403,7 +404,7 @@ const VALUES: &[&str] = &[
     "{\"a\":1}",
     "{a: b",
     "{1: a, 1.0: b, true: c}",
-    "{<<: {a: 1}, b: 2}",
+    "{<<: {a: 1}, a: 2}",
     "{a: 2020-01-01, b: ~, c: }",
     "{? a : b}",
     "a: b",
@@ -440,6 +441,7 @@ const VALUES: &[&str] = &[
     "end",
     "process, process",
     "don't ${x}",
+    "[don't, ${b}, won't]",
     "\u{e9}",
     "\u{a0}x",
     "\u{663}",
@@ -450,6 +452,99 @@ const CHARS: &[char] = &[
     '?', '$', '~', '\\', '=', '_', '0', '1', '9', '.', '\r', '\n', '\u{0}', '\u{7}', '\u{b}', '\u{1c}',
     '\u{1f}', '\u{85}', '\u{a0}', '\u{e9}', '\u{2028}', '\u{3000}', '\u{feff}',
 ];
+
+const TOKENS: &[&str] = &[
+    "a",
+    "b",
+    "c: ",
+    "k:",
+    "- ",
+    "-",
+    "? ",
+    ": ",
+    ":",
+    "[",
+    "]",
+    "{",
+    "}",
+    ",",
+    ", ",
+    "'x'",
+    "\"y\"",
+    "'",
+    "\"",
+    "|",
+    "|-",
+    "|+",
+    ">",
+    "> ",
+    "|2",
+    ">1-",
+    "\n",
+    "\n",
+    "\n  ",
+    "\n    ",
+    "\n ",
+    "\n\n",
+    "#c",
+    " # d",
+    " ",
+    "  ",
+    "\t",
+    "&a ",
+    "*a",
+    "&b",
+    "!!str ",
+    "!!int ",
+    "!",
+    "!x ",
+    "!!map ",
+    "!!seq ",
+    "<<: ",
+    "~",
+    "yes",
+    "0x1",
+    "1.5",
+    "1:2",
+    "2020-01-01",
+    "=",
+    "%",
+    "@",
+    "`",
+    "\n---\n",
+    "\n...\n",
+    "\n%YAML 1.1\n",
+    "\u{e9}",
+    "${x}",
+    "\\",
+    "\\n",
+    "\\\n",
+    "x y",
+    "''",
+    "-\n",
+    "null",
+    "07",
+    "{}",
+    "[]",
+    "a: b\n",
+    "- c\n",
+    "k: |\n  z\n",
+    "\u{feff}",
+];
+
+/// Returns a document with YAML of random tokens: in a fence, in a parameter or as the front matter.
+fn random_yaml(random: &mut Random) -> String {
+    let yaml: String = (0..=random.below(12)).map(|_| *random.of(TOKENS)).collect();
+    match random.below(10) {
+        0 => format!("---\n{yaml}\n---\n{}", with_step("")),
+        1..=4 => with_step(&format!("```yaml p\n{yaml}\n```")),
+        _ => {
+            let start = random.of(&["", "[", "{", "|\n    ", "\n    ", "\n  ", "\n  - ", "\"", "'"]);
+            let indent = random.of(&["\n", "\n ", "\n  ", "\n    "]);
+            with_step(&format!("- p: {start}{}", yaml.replace('\n', indent)))
+        }
+    }
+}
 
 /// Returns a document with a few changes that people or editors might make.
 fn mutated(seeds: &[String], random: &mut Random) -> String {

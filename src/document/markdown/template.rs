@@ -360,6 +360,9 @@ mod tests {
         );
         assert_eq!(read("a: \"${b ?? \\\"c\\\"}\""), serde_json::json!({ "a": "${b ?? \"c\"}" }));
         assert_eq!(read("${a}: x${b}${c}y"), serde_json::json!({ "${a}": "x${b}${c}y" }));
+        // Between two apostrophes nothing is hidden, whatever they are; after the only one all is.
+        assert!(load_yaml("[don't, ${b}, won't]").is_err());
+        assert_eq!(read("[don't, ${b}]"), serde_json::json!(["don't", "${b}"]));
         let error = load_yaml("a: ${b\n}\nc: @").unwrap_err();
         assert_eq!((error.line, error.reason.as_str()), (3, "a value cannot start with '@'"));
     }
