@@ -78,7 +78,6 @@ struct Checked {
     bytes: Bytes,
     hash: ContentHash,
     metadata: Metadata,
-    effort: u64,
     body: Option<Body>,
     /// How it was read, with its format named.
     reader: DocumentReader,
@@ -131,12 +130,6 @@ impl Document {
     /// The metadata of the document.
     pub fn metadata(&self) -> &Metadata {
         &self.0.metadata
-    }
-
-    /// The cost of comparing the document with another one, in bytes that may be read: for each array and
-    /// object its size, multiplied by its depth.
-    pub(crate) fn effort(&self) -> u64 {
-        self.0.effort
     }
 
     /// The size in bytes.

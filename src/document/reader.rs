@@ -60,8 +60,6 @@ impl Default for Limits {
 #[derive(Debug, Default)]
 pub(super) struct Facts {
     pub(super) metadata: Metadata,
-    /// See [`Document::effort`].
-    pub(super) effort: u64,
     pub(super) body: Option<Body>,
 }
 
@@ -137,9 +135,9 @@ impl DocumentReader {
                 (format, format.rules().read(&bytes, &self.limits)?)
             }
         };
-        let Facts { metadata, effort, body } = facts;
+        let Facts { metadata, body } = facts;
         let (hash, reader) = (ContentHash::of(&bytes), self.clone().format(format));
-        Ok(Document(Arc::new(Checked { bytes, hash, metadata, effort, body, reader })))
+        Ok(Document(Arc::new(Checked { bytes, hash, metadata, body, reader })))
     }
 
     /// Asks the extractor, if there is one and no format of pflow was named. None if the document is not one

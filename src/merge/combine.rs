@@ -1,10 +1,11 @@
 //! The merge itself: chooses the value of each place.
 
-use super::align::{Aligned, Key, ids, order};
-use super::merged::{Merged, MergedPart, What};
+use super::align::{Aligned, RowId, order};
+use super::merged::{Built, Merged, MergedPart, What};
+use super::pair::Pair;
 use super::path::{Path, Step};
 use super::three::{Pick, Side, Three};
-use super::value::{Part, Parts, Role, Value};
+use super::value::{Role, Value};
 use super::{Clash, Fragment, Overlap};
 
 /// Merges, and collects the overlaps. Where there is an overlap, the result has the value of one side; such a
@@ -15,55 +16,75 @@ pub(super) struct Merger {
     /// side is called ours.
     pub(super) leader: Side,
     pub(super) overlaps: Vec<Overlap>,
+    base_and_ours: Pair,
+    base_and_theirs: Pair,
 }
 
-/// The place of a value: the path of its parent, and its name there.
+/// The place of a value: the path of its parent, and its row there.
 #[derive(Debug, Clone, Copy)]
-struct Place<'p, 'd>(&'p Path, &'p Key<'d>);
+struct Place<'p, 'd>(&'p Path, &'p Aligned<'d, 3>, RowId);
 
 impl Place<'_, '_> {
     fn path(self) -> Path {
-        self.0.join(self.1.step())
+        self.0.join(self.1.key(self.2).step())
     }
 }
 
 impl Merger {
-    /// Merges the roots, which are objects. Without a base every difference is an overlap.
-    pub(super) fn root<'v, 'd>(&mut self, roots: Three<Option<&'v Value<'d>>>) -> Merged<'v, 'd> {
-        let parts = roots.map(|root| root.and_then(Value::parts));
-        self.parts(&Path::ROOT, Role::Document, parts, parts.base.is_some())
+    pub(super) fn new(leader: Side) -> Self {
+        let (base_and_ours, base_and_theirs) = Default::default();
+        Self { leader, overlaps: Vec::new(), base_and_ours, base_and_theirs }
     }
 
-    fn value<'v, 'd>(
+    /// Merges the roots, which are objects. Without a base every difference is an overlap.
+    pub(super) fn root<'d>(&mut self, roots: Three<Option<Value<'d>>>) -> Merged<'d> {
+        let is_object = |root: Option<Value<'_>>| root.and_then(Value::is_list).is_some();
+        self.parts(&Path::ROOT, Role::Document, roots, is_object(roots.base))
+    }
+
+    fn value<'d>(
         &mut self,
         place: Place<'_, 'd>,
-        at: Three<Option<&'v Value<'d>>>,
+        at: Three<Option<Value<'d>>>,
         base_is_known: bool,
-    ) -> Option<Merged<'v, 'd>> {
-        let parts = at.map(|value| value.and_then(Value::parts));
-        let role = [parts.ours, parts.theirs].into_iter().flatten().map(|parts| parts.role).next();
+    ) -> Option<Merged<'d>> {
+        let with_parts = |value: &Value<'_>| value.is_list().is_some();
+        let role = [at.ours, at.theirs].into_iter().flatten().find(with_parts).map(|value| value.role);
         if let Some(role) = role {
             if !role.is_graph()
-                && let Some(untouched) = untouched(at, base_is_known)
+                && base_is_known
+                && let Some(untouched) = self.untouched(at)
             {
                 return Some(untouched);
             }
             if let Some(base_is_known) = is_taken_apart(role, at, base_is_known) {
-                return Some(self.parts(&place.path(), role, parts, base_is_known));
+                return Some(self.parts(&place.path(), role, at, base_is_known));
             }
         }
         self.whole(place, at, base_is_known)
     }
 
+    /// The value of one side if the other did not change it. This covers most of a document.
+    fn untouched<'d>(&mut self, at: Three<Option<Value<'d>>>) -> Option<Merged<'d>> {
+        let Three { base: Some(base), ours: Some(ours), theirs: Some(theirs) } = at else { return None };
+        if self.base_and_ours.is_equal(base.text(), ours.text()) {
+            Some(taken(theirs, at))
+        } else if self.base_and_theirs.is_equal(base.text(), theirs.text()) {
+            Some(taken(ours, at))
+        } else {
+            None
+        }
+    }
+
     /// Merges a value as a whole.
-    fn whole<'v, 'd>(
+    fn whole<'d>(
         &mut self,
         place: Place<'_, 'd>,
-        at: Three<Option<&'v Value<'d>>>,
+        at: Three<Option<Value<'d>>>,
         base_is_known: bool,
-    ) -> Option<Merged<'v, 'd>> {
+    ) -> Option<Merged<'d>> {
         let pick = at.pick(base_is_known, |a, b| match (a, b) {
-            (Some(a), Some(b)) => a.same(b),
+            (Some(a), Some(b)) => a.same(*b),
             (None, None) => true,
             _ => false,
         });
@@ -82,54 +103,48 @@ impl Merger {
         value.map(|value| taken(value, at))
     }
 
-    /// Merges an object or list part by part.
-    fn parts<'v, 'd>(
+    /// Merges an object or list part by part. This is the only place where one is split, so each is split
+    /// once, and only if no side left it alone or the check of the graph needs its parts.
+    fn parts<'d>(
         &mut self,
         path: &Path,
         role: Role,
-        at: Three<Option<&'v Parts<'d>>>,
+        at: Three<Option<Value<'d>>>,
         base_is_known: bool,
-    ) -> Merged<'v, 'd> {
-        let aligned = Aligned::new([at.base, at.ours, at.theirs]);
-        let keys = self.order(path, role, &aligned, at.base.is_some());
-        let parts: Vec<_> = keys
-            .into_iter()
-            .filter_map(|key| {
-                let from = Three::new(aligned.of(key));
-                let values = from.map(|part| part.map(|part| &part.value));
-                let value = self.value(Place(path, key), values, base_is_known)?;
-                let keys = from.map(|part| part.map(|part| part.key));
-                let written_key = keys.side(self.spelling(keys)).or(keys.ours).or(keys.theirs);
-                Some(MergedPart {
-                    key: key.clone(),
-                    written_key: written_key.unwrap_or_default(),
-                    from,
-                    value,
-                })
-            })
-            .collect();
+    ) -> Merged<'d> {
+        let Three { base, ours, theirs } = at.map(|value| value.and_then(Value::parts));
+        let is_list = [&ours, &theirs].into_iter().flatten().any(|parts| parts.is_list);
+        let base_has_one = base.is_some();
+        let from = Aligned::new([base, ours, theirs]);
+        let rows = self.order(path, role, &from, base_has_one);
+        let mut parts = Vec::with_capacity(rows.len());
+        for row in rows {
+            let place = Place(path, &from, row);
+            let Some(value) = self.value(place, Three::new(from.values(row)), base_is_known) else {
+                continue;
+            };
+            let keys = Three::new(from.parts(row)).map(|part| part.map(|(version, nth)| version.key(nth)));
+            let spelling = self.spelling(keys);
+            let key = if keys.side(spelling).is_some() { spelling } else { spelling.other() };
+            parts.push(MergedPart { row, key, value });
+        }
+        let built = Built { is_list, from, parts };
         let spelled = Three {
-            base: None,
-            ours: spelled(Side::Ours, &at, &parts),
-            theirs: spelled(Side::Theirs, &at, &parts),
+            base: false,
+            ours: is_spelled(Side::Ours, &built),
+            theirs: is_spelled(Side::Theirs, &built),
         };
-        let is_list = [at.ours, at.theirs].into_iter().flatten().any(|parts| parts.is_list);
-        Merged { what: What::Built { is_list, parts }, spelled }
+        Merged { what: What::Built(Box::new(built)), spelled }
     }
 
     /// The order of all parts: that of the side that changed it. Without an ancestor, only equal orders count
     /// as unchanged.
-    fn order<'k, 'd>(
-        &mut self,
-        path: &Path,
-        role: Role,
-        aligned: &'k Aligned<'_, 'd, 3>,
-        base_has_one: bool,
-    ) -> Vec<&'k Key<'d>> {
-        let common = Three::new(aligned.common([base_has_one, true, true]));
-        let pick = common.pick(base_has_one, |a, b| a == b);
+    fn order(&mut self, path: &Path, role: Role, from: &Aligned<'_, 3>, base_has_one: bool) -> Vec<RowId> {
+        let among = [base_has_one, true, true];
+        let versions = Three { base: 0, ours: 1, theirs: 2 };
+        let pick = versions.pick(base_has_one, |a, b| from.common(*a, among).eq(from.common(*b, among)));
         if pick == Pick::Neither && role == Role::Nodes {
-            let Three { base, ours, theirs } = common.map(|keys| ids(&keys));
+            let Three { base, ours, theirs } = versions.map(|version| from.ids(version, among));
             let (path, base) = (path.join(Step::Order), base_has_one.then_some(base));
             let (ours, theirs) = (Some(ours), Some(theirs));
             self.overlaps.push(Overlap { path, clash: Clash::Order, base, ours, theirs });
@@ -138,14 +153,11 @@ impl Merger {
             Pick::Only(side) => side,
             Pick::Same | Pick::Neither => self.leader,
         };
-        let [_, ours, theirs] = &aligned.keys;
-        match lead {
-            Side::Ours => order(ours, theirs),
-            Side::Theirs => order(theirs, ours),
-        }
+        let (lead, follow) = (from.order(lead.version()), from.order(lead.other().version()));
+        if lead == follow { lead.to_vec() } else { order(lead, follow).into_iter().copied().collect() }
     }
 
-    pub(super) fn overlap(&mut self, path: Path, clash: Clash, at: Three<Option<&Value<'_>>>) {
+    pub(super) fn overlap(&mut self, path: Path, clash: Clash, at: Three<Option<Value<'_>>>) {
         let Three { base, ours, theirs } = at.map(|value| value.map(|value| Fragment::of(value.text())));
         self.overlaps.push(Overlap { path, clash, base, ours, theirs });
     }
@@ -159,21 +171,9 @@ impl Merger {
     }
 }
 
-/// The value of one side if the other did not change it. This covers most of a document.
-fn untouched<'v, 'd>(at: Three<Option<&'v Value<'d>>>, base_is_known: bool) -> Option<Merged<'v, 'd>> {
-    let Three { base: Some(base), ours: Some(ours), theirs: Some(theirs) } = at else { return None };
-    if base_is_known && base.text() == ours.text() {
-        Some(taken(theirs, at))
-    } else if base_is_known && base.text() == theirs.text() {
-        Some(taken(ours, at))
-    } else {
-        None
-    }
-}
-
 /// Whether a value is merged part by part. If so, returns whether the ancestor of the parts is known.
-fn is_taken_apart(role: Role, at: Three<Option<&Value<'_>>>, base_is_known: bool) -> Option<bool> {
-    let lists = at.map(|value| value.and_then(Value::parts).map(|parts| parts.is_list));
+fn is_taken_apart(role: Role, at: Three<Option<Value<'_>>>, base_is_known: bool) -> Option<bool> {
+    let lists = at.map(|value| value.and_then(Value::is_list));
     let absent = at.map(|value| value.is_none_or(|value| role.may_be_absent() && value.is_null()));
     match lists {
         Three { ours: Some(ours), theirs: Some(theirs), base } if ours == theirs => {
@@ -195,19 +195,19 @@ fn is_taken_apart(role: Role, at: Three<Option<&Value<'_>>>, base_is_known: bool
     }
 }
 
-fn taken<'v, 'd>(value: &'v Value<'d>, at: Three<Option<&Value<'d>>>) -> Merged<'v, 'd> {
-    let spelled = at.map(|other| other.map(Value::text).filter(|text| *text == value.text()));
+fn taken<'d>(value: Value<'d>, at: Three<Option<Value<'d>>>) -> Merged<'d> {
+    let spelled = at.map(|other| other.is_some_and(|other| other.text() == value.text()));
     Merged { what: What::Taken(value), spelled }
 }
 
-/// The text of a side, if its parts are exactly these, in this order and with this spelling.
-fn spelled<'d>(side: Side, at: &Three<Option<&Parts<'d>>>, parts: &[MergedPart<'_, 'd>]) -> Option<&'d str> {
-    let version = at.side(side).as_ref()?;
-    let alike = |(own, merged): (&Part<'_>, &MergedPart<'_, '_>)| {
-        merged.from.side(side).is_some_and(|part| std::ptr::eq(part, own))
-            && merged.written_key == own.key
-            && merged.value.spelled.side(side).is_some()
+/// Whether the parts of a side are exactly these, in this order and with this spelling.
+fn is_spelled(side: Side, built: &Built<'_>) -> bool {
+    let Some(version) = built.version(side) else { return false };
+    let is_own = |(nth, part): (usize, &MergedPart<'_>)| {
+        let own = *Three::new(built.from.parts(part.row)).side(side);
+        own.is_some_and(|(_, own)| own == nth)
+            && built.written_key(part) == version.key(nth)
+            && *part.value.spelled.side(side)
     };
-    let all = version.parts.len() == parts.len() && version.parts.iter().zip(parts).all(alike);
-    all.then_some(version.text)
+    version.len() == built.parts.len() && built.parts.iter().enumerate().all(is_own)
 }

@@ -1,15 +1,79 @@
 //! Moves over JSON text, value by value. In text that is not JSON it ends early.
 
+/// The cost in bytes from which the end of an array or object is kept. Smaller ones are read again whenever a
+/// cursor moves over them. They are so small that their nesting does not multiply the cost.
+const FAR: usize = 64;
+
+/// A JSON text, and where its larger arrays and objects end. A cursor moves over each of them in one step, so
+/// that the cost of splitting an object does not depend on what is inside its values.
+#[derive(Debug)]
+pub(super) struct Source<'d> {
+    text: &'d str,
+    /// Start and end in bytes, in the order of the starts: at most one for every [`FAR`] bytes of text.
+    ends: Vec<(usize, usize)>,
+}
+
+impl<'d> Source<'d> {
+    /// Reads the text once.
+    pub(super) fn new(text: &'d str) -> Self {
+        cost::add(text.len());
+        let bytes = text.as_bytes();
+        let mut ends = Vec::new();
+        // For each open array or object its start, and the cost of moving from the beginning of the text to
+        // it. The cost is the number of bytes without `skipped`, those inside of what is in `ends`.
+        let mut open = Vec::new();
+        let (mut at, mut skipped) = (0, 0);
+        while let Some(byte) = bytes.get(at) {
+            match byte {
+                b'"' => {
+                    at += string_len(bytes.get(at..).unwrap_or_default());
+                    continue;
+                }
+                b'[' | b'{' => open.push((at, at - skipped)),
+                b']' | b'}' => {
+                    if let Some((start, before)) = open.pop() {
+                        let cost = at + 1 - skipped - before;
+                        if cost >= FAR {
+                            ends.push((start, at + 1));
+                            skipped += cost - 1;
+                        }
+                    }
+                }
+                _ => {}
+            }
+            at += 1;
+        }
+        ends.sort_unstable();
+        Self { text, ends }
+    }
+
+    pub(super) fn text(&self) -> &'d str {
+        self.text
+    }
+
+    /// A cursor at this position in bytes, before a value.
+    pub(super) fn cursor(&self, at: usize) -> Cursor<'_> {
+        Cursor { text: self.text, ends: &self.ends, at }
+    }
+}
+
 /// A position in a text, before a value or a punctuation character.
 #[derive(Debug)]
 pub(super) struct Cursor<'d> {
     text: &'d str,
+    /// Those of [`Source`], or none.
+    ends: &'d [(usize, usize)],
     at: usize,
 }
 
 impl<'d> Cursor<'d> {
     pub(super) fn new(text: &'d str) -> Self {
-        Self { text, at: 0 }
+        Self { text, ends: &[], at: 0 }
+    }
+
+    /// A cursor over the same text at another position.
+    pub(super) fn moved_to(&self, at: usize) -> Self {
+        Self { at, ..*self }
     }
 
     /// Moves to the next byte that is not white space, and returns it.
@@ -17,6 +81,7 @@ impl<'d> Cursor<'d> {
         let rest = self.text.as_bytes().get(self.at..)?;
         let space = rest.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
         self.at += space;
+        cost::add(space + 1);
         rest.get(space).copied()
     }
 
@@ -54,13 +119,48 @@ impl<'d> Cursor<'d> {
         let first = self.peek();
         let start = self.at;
         let rest = self.text.as_bytes().get(start..).unwrap_or_default();
-        let len = match first {
-            Some(b'"') => string_len(rest),
-            Some(b'[' | b'{') => container_len(rest),
-            _ => rest.iter().take_while(|byte| !ends_scalar(**byte)).count(),
+        self.at = match first {
+            Some(b'"') => start + string_len(rest),
+            Some(b'[' | b'{') => self.container_end(start),
+            _ => start + rest.iter().take_while(|byte| !ends_scalar(**byte)).count(),
         };
-        self.at += len;
         self.since(start)
+    }
+
+    /// The end of the array or object that begins at `at`.
+    fn container_end(&self, mut at: usize) -> usize {
+        let bytes = self.text.as_bytes();
+        let mut depth = 0_usize;
+        while let Some(byte) = bytes.get(at) {
+            cost::add(1);
+            match byte {
+                b'"' => {
+                    at += string_len(bytes.get(at..).unwrap_or_default());
+                    continue;
+                }
+                b'[' | b'{' => match self.far_end(at) {
+                    Some(end) => at = end,
+                    None => {
+                        depth += 1;
+                        at += 1;
+                    }
+                },
+                b']' | b'}' => {
+                    depth -= 1;
+                    at += 1;
+                }
+                _ => at += 1,
+            }
+            if depth == 0 {
+                break;
+            }
+        }
+        at
+    }
+
+    fn far_end(&self, start: usize) -> Option<usize> {
+        let nth = self.ends.binary_search_by_key(&start, |(start, _)| *start).ok()?;
+        self.ends.get(nth).map(|(_, end)| *end)
     }
 }
 
@@ -71,32 +171,40 @@ fn string_len(text: &[u8]) -> usize {
         match byte {
             _ if escaped => escaped = false,
             b'\\' => escaped = true,
-            b'"' => return nth + 1,
+            b'"' => {
+                cost::add(nth);
+                return nth + 1;
+            }
             _ => {}
         }
     }
     text.len()
 }
 
-/// The length in bytes of the array or object at the beginning of `text`.
-fn container_len(text: &[u8]) -> usize {
-    let (mut at, mut depth) = (0, 0_usize);
-    while let Some(byte) = text.get(at) {
-        match byte {
-            b'"' => {
-                at += string_len(text.get(at..).unwrap_or_default());
-                continue;
-            }
-            b'[' | b'{' => depth += 1,
-            b']' | b'}' => depth -= 1,
-            _ => {}
-        }
-        at += 1;
-        if depth == 0 {
-            break;
-        }
+/// Counts the bytes that are read, so that a test can tell whether they are in proportion to the size.
+#[cfg(test)]
+pub(super) mod cost {
+    use std::cell::Cell;
+
+    thread_local! {
+        static READ: Cell<usize> = const { Cell::new(0) };
     }
-    at
+
+    pub(crate) fn add(bytes: usize) {
+        READ.set(READ.get() + bytes);
+    }
+
+    /// The number of bytes that were read by `act` in this thread.
+    pub(crate) fn of(act: impl FnOnce()) -> usize {
+        let before = READ.get();
+        act();
+        READ.get() - before
+    }
+}
+
+#[cfg(not(test))]
+pub(super) mod cost {
+    pub(crate) fn add(_: usize) {}
 }
 
 fn ends_scalar(byte: u8) -> bool {

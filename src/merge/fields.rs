@@ -4,6 +4,7 @@ use serde_json::{Map, Value as Json};
 
 use super::Overlap;
 use super::combine::Merger;
+use super::cursor::Source;
 use super::merged::View;
 use super::three::{Side, Three};
 use super::value::Value;
@@ -44,10 +45,11 @@ pub fn merge_fields(
         ours: Some(as_document(ours, open)),
         theirs: Some(as_document(theirs, open)),
     };
-    let roots = texts.as_ref().map(|text| text.as_deref().map(Value::read));
+    let sources = texts.as_ref().map(|text| text.as_deref().map(Source::new));
+    let roots = sources.as_ref().map(|source| source.as_ref().map(Value::root));
     let leader = if texts.ours <= texts.theirs { Side::Ours } else { Side::Theirs };
-    let mut merger = Merger { leader, overlaps: Vec::new() };
-    let merged = merger.root(roots.as_ref().map(Option::as_ref));
+    let mut merger = Merger::new(leader);
+    let merged = merger.root(roots);
     if !merger.overlaps.is_empty() {
         return Err(merger.overlaps);
     }

@@ -5,13 +5,12 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use super::combine::Merger;
-use super::merged::{Merged, MergedPart, View, What};
+use super::merged::{Built, Merged, MergedPart, View};
 use super::path::{Path, Step};
 use super::three::{Pick, Side, Three};
-use super::value::Value;
 use super::{Clash, Fragment, Overlap};
 
-/// The graphs of one version, at the root and in `ir`.
+/// The graphs of the result or of one version, at the root and in `ir`.
 #[derive(Debug, Default)]
 struct Graphs<'d> {
     top: Graph<'d>,
@@ -21,14 +20,18 @@ struct Graphs<'d> {
 /// The nodes of a graph, and its start.
 #[derive(Debug, Default)]
 struct Graph<'d> {
+    has_nodes: bool,
+    /// The ids of all nodes of the result, or of those of a version that the result does not have.
     ids: HashSet<Cow<'d, str>>,
     start: Option<Cow<'d, str>>,
 }
 
 /// Adds the overlaps of the graphs.
-pub(super) fn judge<'d>(merger: &mut Merger, merged: &Merged<'_, 'd>, roots: Three<Option<&Value<'d>>>) {
-    let graphs = Graphs::of(View::Merged(merged));
-    let versions = roots.map(|root| root.map(|root| Graphs::of(View::Value(root))).unwrap_or_default());
+pub(super) fn judge(merger: &mut Merger, merged: &Merged<'_>) {
+    let Some(built) = merged.built() else { return };
+    let graphs = Graphs::of(View::Merged(merged), &Graphs::default());
+    let version = |version| Graphs::of(View::Version(built, version), &graphs);
+    let versions = Three { base: 0, ours: 1, theirs: 2 }.map(version);
     let (tops, irs) =
         (versions.as_ref().map(|graphs| &graphs.top), versions.as_ref().map(|graphs| &graphs.ir));
     // Parts that already overlap may not be in the final result.
@@ -37,11 +40,10 @@ pub(super) fn judge<'d>(merger: &mut Merger, merged: &Merged<'_, 'd>, roots: Thr
     let open = open.flatten().filter(|path| is_judged(path, &ir_path)).cloned().collect();
     let mut ends = Ends { merger, open };
     // A wrapper without nodes of its own refers to those of `ir`.
-    let (named, named_versions) =
-        if graphs.top.ids.is_empty() { (&graphs.ir, irs) } else { (&graphs.top, tops) };
-    ends.judge(&Path::ROOT, merged, named, named_versions);
-    if let Some(ir) = merged.part("ir") {
-        ends.judge(&ir_path, &ir.value, &graphs.ir, irs);
+    let (named, named_versions) = if graphs.top.has_nodes { (&graphs.top, tops) } else { (&graphs.ir, irs) };
+    ends.judge(&Path::ROOT, built, named, named_versions);
+    if let Some(ir) = built.part("ir").and_then(|ir| ir.value.built()) {
+        ends.judge(&ir_path, ir, &graphs.ir, irs);
     }
     // If edges already overlap, the start of the workflow is undetermined.
     if merger.overlaps.is_empty() {
@@ -72,26 +74,26 @@ struct Ends<'m> {
 }
 
 impl Ends<'_> {
-    fn judge(&mut self, path: &Path, level: &Merged<'_, '_>, named: &Graph<'_>, versions: Three<&Graph<'_>>) {
+    fn judge(&mut self, path: &Path, level: &Built<'_>, named: &Graph<'_>, versions: Three<&Graph<'_>>) {
         if let Some(start) = level.part("start_node") {
             let id = View::Merged(&start.value).string();
-            self.removed(path.key("start_node"), start, id, named, versions);
+            self.removed(|| path.key("start_node"), level, start, id, named, versions);
         }
-        let Some(edges) = level.part("edges") else { return };
-        let What::Built { parts, .. } = &edges.value.what else { return };
+        let Some(edges) = level.part("edges").and_then(|edges| edges.value.built()) else { return };
         let path = path.key("edges");
-        for part in parts {
+        for part in &edges.parts {
             let edge = View::Merged(&part.value);
             let ids = ["from", "to"].into_iter().filter_map(|key| edge.get(key).and_then(View::string));
-            self.removed(path.join(part.key.step()), part, ids, named, versions);
+            self.removed(|| path.join(edges.from.key(part.row).step()), edges, part, ids, named, versions);
         }
     }
 
     /// Adds an overlap if one of the `ids` that a part names is missing because one side removed it.
     fn removed<'d>(
         &mut self,
-        path: Path,
-        part: &MergedPart<'_, '_>,
+        path: impl Fn() -> Path,
+        level: &Built<'_>,
+        part: &MergedPart<'_>,
         ids: impl IntoIterator<Item = Cow<'d, str>>,
         named: &Graph<'_>,
         versions: Three<&Graph<'_>>,
@@ -104,10 +106,10 @@ impl Ends<'_> {
         let mut missing = ids.into_iter().filter(|id| !has(named, id));
         let clash =
             missing.find_map(|id| Some(Clash::RemovedNode { by: remover(&id)?, id: id.into_owned() }));
-        if let Some(clash) = clash
-            && !self.open.contains(&path)
-        {
-            self.merger.overlap(path, clash, part.from.map(|part| part.map(|part| &part.value)));
+        let Some(clash) = clash else { return };
+        let path = path();
+        if !self.open.contains(&path) {
+            self.merger.overlap(path, clash, level.values(part));
         }
     }
 }
@@ -129,24 +131,27 @@ fn starts(merger: &mut Merger, path: &Path, merged: &Graph<'_>, versions: Three<
 }
 
 impl<'d> Graphs<'d> {
-    fn of(root: View<'_, '_, 'd>) -> Self {
-        let (top, ir) = (Graph::of(root), root.get("ir").map(Graph::of).unwrap_or_default());
+    /// The graphs below `root`, without the nodes of `known`.
+    fn of(root: View<'_, 'd>, known: &Graphs<'_>) -> Self {
+        let top = Graph::of(root, &known.top);
+        let ir = root.get("ir").map(|ir| Graph::of(ir, &known.ir)).unwrap_or_default();
         // A wrapper may name the start of the IR inside it.
-        let start = named_start(root).filter(|_| top.ids.is_empty()).or(ir.start);
+        let start = named_start(root).filter(|_| !top.has_nodes).or(ir.start);
         Self { top, ir: Graph { start, ..ir } }
     }
 }
 
 impl<'d> Graph<'d> {
-    fn of(level: View<'_, '_, 'd>) -> Self {
+    fn of(level: View<'_, 'd>, known: &Graph<'_>) -> Self {
         let nodes = level.get("nodes").map(View::elements).unwrap_or_default();
         let mut ids = nodes.iter().filter_map(|node| node.get("id").and_then(View::string)).peekable();
         // pflow starts at the first node if no start is named. A graph without nodes has no start.
         let start = ids.peek().cloned().map(|first| named_start(level).unwrap_or(first));
-        Self { ids: ids.collect(), start }
+        let has_nodes = start.is_some();
+        Self { has_nodes, ids: ids.filter(|id| !known.ids.contains(id.as_ref())).collect(), start }
     }
 }
 
-fn named_start<'d>(level: View<'_, '_, 'd>) -> Option<Cow<'d, str>> {
+fn named_start<'d>(level: View<'_, 'd>) -> Option<Cow<'d, str>> {
     level.get("start_node").and_then(View::string).filter(|start| !start.is_empty())
 }

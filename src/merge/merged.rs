@@ -2,79 +2,139 @@
 
 use std::borrow::Cow;
 
-use super::align::Key;
-use super::three::Three;
-use super::value::{Part, Value};
+use super::align::{Aligned, RowId};
+use super::three::{Side, Three};
+use super::value::{Parts, Value};
 
 /// The merged value of a place.
 #[derive(Debug)]
-pub(super) struct Merged<'v, 'd> {
-    pub(super) what: What<'v, 'd>,
-    /// The text of each side that has exactly this value and spelling; none for a side that has not.
-    pub(super) spelled: Three<Option<&'d str>>,
+pub(super) struct Merged<'d> {
+    pub(super) what: What<'d>,
+    /// Whether a side has exactly this value and spelling.
+    pub(super) spelled: Three<bool>,
 }
 
 #[derive(Debug)]
-pub(super) enum What<'v, 'd> {
+pub(super) enum What<'d> {
     /// The value of one version.
-    Taken(&'v Value<'d>),
+    Taken(Value<'d>),
     /// Parts from several versions.
-    Built { is_list: bool, parts: Vec<MergedPart<'v, 'd>> },
+    Built(Box<Built<'d>>),
 }
 
 #[derive(Debug)]
-pub(super) struct MergedPart<'v, 'd> {
-    pub(super) key: Key<'d>,
-    /// The key as it is written; empty in a list.
-    pub(super) written_key: &'d str,
+pub(super) struct Built<'d> {
+    pub(super) is_list: bool,
+    pub(super) from: Aligned<'d, 3>,
+    pub(super) parts: Vec<MergedPart<'d>>,
+}
+
+#[derive(Debug)]
+pub(super) struct MergedPart<'d> {
     /// The parts that it was merged from.
-    pub(super) from: Three<Option<&'v Part<'d>>>,
-    pub(super) value: Merged<'v, 'd>,
+    pub(super) row: RowId,
+    /// The side whose spelling the key has.
+    pub(super) key: Side,
+    pub(super) value: Merged<'d>,
 }
 
-/// A value of the result, taken or built.
+/// A value of the result or of one version.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum View<'m, 'v, 'd> {
-    Merged(&'m Merged<'v, 'd>),
-    Value(&'m Value<'d>),
+pub(super) enum View<'m, 'd> {
+    Merged(&'m Merged<'d>),
+    /// The version of this number of what was merged part by part: it has been split already.
+    Version(&'m Built<'d>, usize),
+    Value(Value<'d>),
 }
 
-impl<'v, 'd> Merged<'v, 'd> {
-    /// The member `key` of an object that was built from parts.
-    pub(super) fn part(&self, key: &str) -> Option<&MergedPart<'v, 'd>> {
-        let What::Built { parts, .. } = &self.what else { return None };
-        parts.iter().find(|part| matches!(&part.key, Key::Member(name) if name == key))
+impl<'d> Merged<'d> {
+    /// The text of a side that has exactly this value and spelling.
+    pub(super) fn text_of(&self, side: Side) -> Option<&'d str> {
+        if !self.spelled.side(side) {
+            return None;
+        }
+        match &self.what {
+            What::Taken(value) => Some(value.text()),
+            What::Built(built) => built.version(side).map(Parts::text),
+        }
+    }
+
+    /// The object that was built from parts.
+    pub(super) fn built(&self) -> Option<&Built<'d>> {
+        match &self.what {
+            What::Built(built) => Some(built),
+            What::Taken(_) => None,
+        }
     }
 }
 
-impl<'m, 'd> View<'m, '_, 'd> {
+impl<'d> Built<'d> {
+    pub(super) fn version(&self, side: Side) -> Option<&Parts<'d>> {
+        self.from.versions.get(side.version()).and_then(Option::as_ref)
+    }
+
+    /// The member `key` of an object.
+    pub(super) fn part(&self, key: &str) -> Option<&MergedPart<'d>> {
+        let is_it = |part: &&MergedPart<'d>| {
+            let parts = Three::new(self.from.parts(part.row));
+            parts.side(part.key).is_some_and(|(version, nth)| version.is_member(nth, key))
+        };
+        self.parts.iter().find(is_it)
+    }
+
+    /// The key of a part as it is written; empty in a list.
+    pub(super) fn written_key(&self, part: &MergedPart<'d>) -> &'d str {
+        let parts = Three::new(self.from.parts(part.row));
+        parts.side(part.key).map(|(version, nth)| version.key(nth)).unwrap_or_default()
+    }
+
+    /// The values that a part was merged from.
+    pub(super) fn values(&self, part: &MergedPart<'d>) -> Three<Option<Value<'d>>> {
+        Three::new(self.from.values(part.row))
+    }
+}
+
+impl<'m, 'd> View<'m, 'd> {
     /// The member `key` of an object.
     pub(super) fn get(self, key: &str) -> Option<Self> {
         match self {
-            Self::Value(value) => value.get(key).map(Self::Value),
-            Self::Merged(Merged { what: What::Taken(value), .. }) => value.get(key).map(Self::Value),
-            Self::Merged(merged) => merged.part(key).map(|part| Self::Merged(&part.value)),
+            Self::Value(value) | Self::Merged(&Merged { what: What::Taken(value), .. }) => {
+                value.get(key).map(Self::Value)
+            }
+            Self::Merged(Merged { what: What::Built(built), .. }) => {
+                built.part(key).map(|part| Self::Merged(&part.value))
+            }
+            Self::Version(built, version) => {
+                let value = built.from.versions.get(version)?.as_ref()?.get(key)?;
+                let inner = built.part(key).and_then(|part| part.value.built());
+                let is_split =
+                    |inner: &&Built<'d>| inner.from.versions.get(version).is_some_and(Option::is_some);
+                let view = inner.filter(is_split).map(|inner| Self::Version(inner, version));
+                Some(view.unwrap_or(Self::Value(value)))
+            }
         }
     }
 
     pub(super) fn string(self) -> Option<Cow<'d, str>> {
         match self {
-            Self::Value(value) => value.string(),
-            Self::Merged(Merged { what: What::Taken(value), .. }) => value.string(),
-            Self::Merged(_) => None,
+            Self::Value(value) | Self::Merged(&Merged { what: What::Taken(value), .. }) => value.string(),
+            Self::Merged(_) | Self::Version(..) => None,
         }
     }
 
     /// The elements of a list.
     pub(super) fn elements(self) -> Vec<Self> {
-        let value = match self {
-            Self::Value(value) => value,
-            Self::Merged(Merged { what: What::Taken(value), .. }) => value,
-            Self::Merged(Merged { what: What::Built { is_list, parts }, .. }) => {
-                return parts.iter().filter(|_| *is_list).map(|part| Self::Merged(&part.value)).collect();
+        let values = |parts: &Parts<'d>| parts.values().filter(|_| parts.is_list).map(Self::Value).collect();
+        match self {
+            Self::Value(value) | Self::Merged(&Merged { what: What::Taken(value), .. }) => {
+                value.parts().as_ref().map(values).unwrap_or_default()
             }
-        };
-        let list = value.parts().filter(|parts| parts.is_list);
-        list.into_iter().flat_map(|list| &list.parts).map(|part| Self::Value(&part.value)).collect()
+            Self::Merged(Merged { what: What::Built(built), .. }) => {
+                built.parts.iter().filter(|_| built.is_list).map(|part| Self::Merged(&part.value)).collect()
+            }
+            Self::Version(built, version) => {
+                built.from.versions.get(version).and_then(Option::as_ref).map(values).unwrap_or_default()
+            }
+        }
     }
 }

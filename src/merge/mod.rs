@@ -44,6 +44,7 @@ mod fragment;
 mod graph;
 mod markdown;
 mod merged;
+mod pair;
 mod path;
 mod style;
 mod text;
@@ -52,11 +53,14 @@ mod value;
 mod whole;
 mod write;
 
+#[cfg(test)]
+mod cost_tests;
+
 use std::fmt;
 
 use crate::document::{Document, DocumentError, Limits, MediaType, quoted};
 
-pub use bounds::{MAX_COMPARED_BYTES, MAX_EFFORT, TooMuch};
+pub use bounds::{MAX_COMPARED_BYTES, TooMuch};
 pub use fields::merge_fields;
 pub(crate) use fields::tags_fit;
 pub use fragment::Fragment;
@@ -64,6 +68,7 @@ pub use path::{EdgeName, Path, Step};
 pub use three::Side;
 
 use combine::Merger;
+use cursor::Source;
 use three::Three;
 use value::Value;
 
@@ -154,18 +159,21 @@ pub fn merge(base: Option<&Document>, ours: &Document, theirs: &Document, limits
         return Merge::TooMuch(too_much);
     }
     let texts = Three { base, ours: Some(ours), theirs: Some(theirs) }.map(|document| document.map(text_of));
-    let values = texts.map(|text| text.map(Value::read));
-    let roots =
-        Three { base: values.base.as_ref(), ours: values.ours.as_ref(), theirs: values.theirs.as_ref() };
+    let sources = texts.map(|text| text.map(Source::new));
+    let roots = sources.as_ref().map(|source| source.as_ref().map(Value::root));
     // The choice does not depend on which side is called ours.
     let leader = if ours.bytes() <= theirs.bytes() { Side::Ours } else { Side::Theirs };
-    let mut merger = Merger { leader, overlaps: Vec::new() };
+    let mut merger = Merger::new(leader);
     let merged = merger.root(roots);
-    graph::judge(&mut merger, &merged, roots);
+    graph::judge(&mut merger, &merged);
     if !merger.overlaps.is_empty() {
         return Merge::Overlapping(merger.overlaps);
     }
-    match write::write(&merged, texts, leader, limits.max_bytes) {
+    let written = write::write(&merged, texts, leader, limits.max_bytes);
+    // They may take more memory than the result.
+    drop(merged);
+    drop(sources);
+    match written {
         Err(Side::Ours) => Merge::Clean(ours.clone()),
         Err(Side::Theirs) => Merge::Clean(theirs.clone()),
         Ok(text) => ours.read_like_this(text, limits).map_or_else(Merge::Refused, Merge::Clean),
@@ -191,7 +199,8 @@ pub fn changes(before: &Document, after: &Document) -> Result<Vec<Change>, TooMu
         Kind::Whole => return Ok(whole::changes(before, after)),
     }
     bounds::check([before, after])?;
-    Ok(diff::changes(&Value::read(text_of(before)), &Value::read(text_of(after))))
+    let (before, after) = (Source::new(text_of(before)), Source::new(text_of(after)));
+    Ok(diff::changes(Value::root(&before), Value::root(&after)))
 }
 
 /// How documents are compared.

@@ -12,21 +12,69 @@ use super::{cursor::Cursor, style::Style};
 
 /// Decodes a string that is given as it is written.
 pub(super) fn unquoted(written: &str) -> Cow<'_, str> {
-    let inner = written.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(written);
-    if !inner.contains('\\') {
-        return Cow::Borrowed(inner);
-    }
-    serde_json::from_str(written).map_or(Cow::Borrowed(inner), Cow::Owned)
+    let inner = inner(written);
+    if inner.contains('\\') { Cow::Owned(chars(inner).collect()) } else { Cow::Borrowed(inner) }
 }
 
-/// Whether two values are equal: strings whatever their escapes, objects whatever their order, numbers only
-/// if they are spelled alike.
-pub(super) fn same(a: &str, b: &str) -> bool {
-    a == b || same_next(&mut Cursor::new(a), &mut Cursor::new(b))
+/// Whether a string that is given as it is written has this value.
+pub(super) fn is(written: &str, value: &str) -> bool {
+    let inner = inner(written);
+    inner == value || inner.contains('\\') && chars(inner).eq(value.chars())
 }
 
-/// Compares both texts in lockstep, so that large arrays take no memory.
-fn same_next(a: &mut Cursor<'_>, b: &mut Cursor<'_>) -> bool {
+/// Whether two strings are equal that are given as they are written.
+pub(super) fn same_strings(a: &str, b: &str) -> bool {
+    a == b || (a.contains('\\') || b.contains('\\')) && chars(inner(a)).eq(chars(inner(b)))
+}
+
+/// A string as it is written, without its quotes.
+fn inner(written: &str) -> &str {
+    written.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(written)
+}
+
+/// The characters of a string. Its escapes are valid and its surrogates are paired.
+fn chars(inner: &str) -> impl Iterator<Item = char> {
+    let mut rest = inner.chars();
+    std::iter::from_fn(move || {
+        let c = rest.next()?;
+        if c != '\\' {
+            return Some(c);
+        }
+        let escaped = rest.next()?;
+        Some(match escaped {
+            'b' => '\u{8}',
+            'f' => '\u{c}',
+            'n' => '\n',
+            'r' => '\r',
+            't' => '\t',
+            'u' => {
+                let first = unit(&mut rest);
+                // The other half is an escape too.
+                let second = is_high_surrogate(first).then(|| unit(&mut rest.by_ref().skip(2)));
+                let units = std::iter::once(first).chain(second);
+                char::decode_utf16(units).next()?.unwrap_or(char::REPLACEMENT_CHARACTER)
+            }
+            itself => itself,
+        })
+    })
+}
+
+/// The number that the next four hexadecimal digits are.
+fn unit(rest: &mut impl Iterator<Item = char>) -> u16 {
+    let digits = rest.take(4).filter_map(|digit| digit.to_digit(16));
+    digits.fold(0, |unit, digit| unit << 4 | u16::try_from(digit).unwrap_or_default())
+}
+
+fn is_high_surrogate(unit: u16) -> bool {
+    (0xD800..0xDC00).contains(&unit)
+}
+
+/// Whether the next values are equal: strings whatever their escapes, objects whatever their order, numbers
+/// only if they are spelled alike. Moves over both values if they are.
+///
+/// The texts are compared in lockstep, so that large arrays take no memory. Each part of the first text is
+/// visited once, of the second one too, apart from the cost of moving over values.
+pub(super) fn same(a: &mut Cursor<'_>, b: &mut Cursor<'_>) -> bool {
     match (a.peek(), b.peek()) {
         (Some(b'['), Some(b'[')) => same_arrays(a, b),
         (Some(b'{'), Some(b'{')) => same_objects(a, b),
@@ -39,17 +87,13 @@ fn same_next(a: &mut Cursor<'_>, b: &mut Cursor<'_>) -> bool {
     }
 }
 
-fn same_strings(a: &str, b: &str) -> bool {
-    a == b || unquoted(a) == unquoted(b)
-}
-
 fn same_arrays(a: &mut Cursor<'_>, b: &mut Cursor<'_>) -> bool {
     a.eat(b'[');
     b.eat(b'[');
     loop {
         match (a.eat(b']'), b.eat(b']')) {
             (true, true) => return true,
-            (false, false) if same_next(a, b) => {
+            (false, false) if same(a, b) => {
                 a.eat(b',');
                 b.eat(b',');
             }
@@ -70,11 +114,9 @@ fn same_objects(a: &mut Cursor<'_>, b: &mut Cursor<'_>) -> bool {
         }
         let (a_key, b_key) = (a.key(), b.key());
         if !same_strings(a_key, b_key) {
-            let (a, mut b) = (members(a, a_key), members(b, b_key));
-            return a.len() == b.len()
-                && a.into_iter().all(|(key, a)| b.remove(&key).is_some_and(|b| same(a, b)));
+            return same_members(a, a_key, b, b_key);
         }
-        if !same_next(a, b) {
+        if !same(a, b) {
             return false;
         }
         a.eat(b',');
@@ -82,18 +124,30 @@ fn same_objects(a: &mut Cursor<'_>, b: &mut Cursor<'_>) -> bool {
     }
 }
 
-/// Reads the remaining members of an object. The cursor is after the key `first`.
-fn members<'d>(cursor: &mut Cursor<'d>, first: &'d str) -> HashMap<Cow<'d, str>, &'d str> {
+/// Compares the remaining members of two objects by key. The cursors are after the keys.
+fn same_members(a: &mut Cursor<'_>, a_key: &str, b: &mut Cursor<'_>, b_key: &str) -> bool {
     let mut members = HashMap::new();
-    let mut key = first;
+    let mut key = a_key;
     loop {
-        members.insert(unquoted(key), cursor.value());
-        if !cursor.eat(b',') {
-            cursor.eat(b'}');
-            return members;
+        members.insert(unquoted(key), a.at());
+        a.value();
+        if !a.eat(b',') {
+            break;
         }
-        key = cursor.key();
+        key = a.key();
     }
+    key = b_key;
+    loop {
+        let Some(at) = members.remove(unquoted(key).as_ref()) else { return false };
+        if !same(&mut a.moved_to(at), b) {
+            return false;
+        }
+        if !b.eat(b',') {
+            break;
+        }
+        key = b.key();
+    }
+    a.eat(b'}') && b.eat(b'}') && members.is_empty()
 }
 
 /// Removes white space.
@@ -134,6 +188,10 @@ pub(super) fn print(cursor: &mut Cursor<'_>, style: Style<'_>, depth: usize, max
 mod tests {
     use super::*;
 
+    fn same(a: &str, b: &str) -> bool {
+        super::same(&mut Cursor::new(a), &mut Cursor::new(b))
+    }
+
     #[test]
     fn values_are_equal_whatever_their_spelling_except_numbers() {
         for (a, b) in [
@@ -162,6 +220,25 @@ mod tests {
         ] {
             assert!(!same(a, b) && !same(b, a), "{a} {b}");
         }
+    }
+
+    #[test]
+    fn strings_are_decoded_like_those_of_serde_json() {
+        for written in [
+            r#""""#,
+            r#""plain é""#,
+            r#""\u0061\u00e9\u20AC\ud83D\uDE00z""#,
+            r#""\b\f\n\r\t\/\\\"""#,
+            r#""\\u0061""#,
+        ] {
+            let value: String = serde_json::from_str(written).unwrap();
+            assert_eq!(unquoted(written), value);
+            assert!(is(written, &value) && !is(written, &format!("{value}x")));
+            assert!(same_strings(written, &serde_json::to_string(&value).unwrap()), "{written}");
+            assert!(!same_strings(written, r#""other""#));
+        }
+        unquoted(r#""\u12""#);
+        unquoted(r#""\ud83d""#);
     }
 
     #[test]

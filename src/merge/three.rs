@@ -18,6 +18,14 @@ impl Side {
             Self::Theirs => Self::Ours,
         }
     }
+
+    /// The position of its version, the base being the first.
+    pub(super) fn version(self) -> usize {
+        match self {
+            Self::Ours => 1,
+            Self::Theirs => 2,
+        }
+    }
 }
 
 impl std::fmt::Display for Side {

@@ -1,8 +1,9 @@
-//! A document as the merge reads it, split into parts down to the values that are merged as a whole.
+//! A document as the merge reads it: values in the text, split into parts when they are needed.
 
 use std::borrow::Cow;
 
-use super::{cursor::Cursor, text};
+use super::cursor::{Cursor, Source};
+use super::text;
 
 /// The role of a value in a workflow, given by its position. It decides how the value is split into parts.
 /// The positions are those of [`document`](crate::document).
@@ -53,115 +54,223 @@ impl Role {
         matches!(self, Self::Nodes | Self::Edges | Self::Tags | Self::Collection)
     }
 
+    /// Whether all members have the role [`Other`](Self::Other).
+    fn is_other(self) -> bool {
+        matches!(self, Self::Collection | Self::Edge | Self::Other)
+    }
+
     /// Whether the graph check depends on this value after the merge.
     pub(super) fn is_graph(self) -> bool {
         matches!(self, Self::Document | Self::Ir | Self::Nodes | Self::Edges)
     }
 }
 
-#[derive(Debug)]
-pub(super) enum Value<'d> {
-    /// The text of a literal, number, string or array. Arrays that are merged as a whole are not parsed
-    /// before they are compared, so that millions of small values take no memory.
-    Whole(&'d str),
-    Parts(Parts<'d>),
+/// A value in a document, as a range of its text. Nothing inside it has been read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Value<'d> {
+    source: &'d Source<'d>,
+    start: Offset,
+    end: Offset,
+    pub(super) role: Role,
 }
 
-/// An object, or a list whose elements have names.
+/// A position in a text, in bytes. A value of many parts takes as little memory as possible, and what may be
+/// compared is far smaller than 4 GiB ([`MAX_COMPARED_BYTES`](super::MAX_COMPARED_BYTES)).
+type Offset = u32;
+
+/// The parts of an object, or of a list whose elements have names.
 #[derive(Debug)]
 pub(super) struct Parts<'d> {
-    pub(super) text: &'d str,
-    pub(super) role: Role,
+    whole: Value<'d>,
     pub(super) is_list: bool,
-    pub(super) parts: Vec<Part<'d>>,
+    parts: Vec<Part>,
 }
 
-#[derive(Debug)]
-pub(super) struct Part<'d> {
-    /// The key as it is written; empty in a list.
-    pub(super) key: &'d str,
-    /// The key, the id of a node, or the tag. Edges are named only once all versions of them are known.
-    pub(super) name: Cow<'d, str>,
-    pub(super) value: Value<'d>,
+/// A member of an object or an element of a list.
+#[derive(Debug, Clone, Copy)]
+struct Part {
+    /// The start of the key; that of the value in a list.
+    key: Offset,
+    start: Offset,
+    end: Offset,
 }
 
 impl<'d> Value<'d> {
-    /// Reads a document.
-    pub(super) fn read(text: &'d str) -> Self {
-        Self::read_next(&mut Cursor::new(text), Role::Document)
-    }
-
-    fn read_next(cursor: &mut Cursor<'d>, role: Role) -> Self {
-        let next = cursor.peek();
+    /// The root of a document.
+    pub(super) fn root(source: &'d Source<'d>) -> Self {
+        let mut cursor = source.cursor(0);
+        cursor.peek();
         let start = cursor.at();
-        let mut parts = Vec::new();
-        let element = role.of_element();
-        let is_list = match (next, element) {
-            (Some(b'{'), _) => false,
-            (Some(b'['), Some(_)) => true,
-            _ => return Self::Whole(cursor.value()),
-        };
-        let close = if is_list { b']' } else { b'}' };
-        cursor.eat(if is_list { b'[' } else { b'{' });
-        while cursor.peek().is_some_and(|next| next != close) {
-            let part = match element {
-                Some(role) if is_list => {
-                    let value = Self::read_next(cursor, role);
-                    let name = if role == Role::Node { value.get("id") } else { Some(&value) };
-                    let name = name.and_then(Self::string).unwrap_or_default();
-                    Part { key: "", name, value }
-                }
-                _ => {
-                    let key = cursor.key();
-                    let name = text::unquoted(key);
-                    let value = Self::read_next(cursor, role.of_member(&name));
-                    Part { key, name, value }
-                }
-            };
-            parts.push(part);
-            if !cursor.eat(b',') {
-                break;
-            }
-        }
-        cursor.eat(close);
-        Self::Parts(Parts { text: cursor.since(start), role, is_list, parts })
+        cursor.value();
+        Self { source, start: offset(start), end: offset(cursor.at()), role: Role::Document }
     }
 
-    pub(super) fn text(&self) -> &'d str {
-        match self {
-            Self::Whole(text) | Self::Parts(Parts { text, .. }) => text,
-        }
+    pub(super) fn text(self) -> &'d str {
+        slice(self.source, self.start, self.end)
     }
 
-    pub(super) fn is_null(&self) -> bool {
-        matches!(self, Self::Whole("null"))
+    /// A cursor before this value.
+    pub(super) fn cursor(self) -> Cursor<'d> {
+        self.source.cursor(self.start as usize)
+    }
+
+    pub(super) fn is_null(self) -> bool {
+        self.text() == "null"
     }
 
     /// Its value, if it is a string.
-    pub(super) fn string(&self) -> Option<Cow<'d, str>> {
-        match self {
-            Self::Whole(text) if text.starts_with('"') => Some(text::unquoted(text)),
+    pub(super) fn string(self) -> Option<Cow<'d, str>> {
+        let text = self.text();
+        text.starts_with('"').then(|| text::unquoted(text))
+    }
+
+    /// Whether it is a list; none if it has no parts: it is a literal, a number, a string, or an array that is
+    /// merged as a whole.
+    pub(super) fn is_list(self) -> Option<bool> {
+        match self.text().as_bytes().first() {
+            Some(b'{') => Some(false),
+            Some(b'[') => self.role.of_element().map(|_| true),
             _ => None,
         }
     }
 
-    pub(super) fn parts(&self) -> Option<&Parts<'d>> {
-        match self {
-            Self::Whole(_) => None,
-            Self::Parts(parts) => Some(parts),
+    /// Splits it into parts; none if it has no parts.
+    pub(super) fn parts(self) -> Option<Parts<'d>> {
+        let is_list = self.is_list()?;
+        let mut parts = Vec::new();
+        self.walk(is_list, |part| {
+            parts.push(part);
+            true
+        });
+        Some(Parts { whole: self, is_list, parts })
+    }
+
+    /// Passes on the parts until `goes_on` returns false.
+    fn walk(self, is_list: bool, mut goes_on: impl FnMut(Part) -> bool) {
+        let mut cursor = self.cursor();
+        let (open, close) = if is_list { (b'[', b']') } else { (b'{', b'}') };
+        cursor.eat(open);
+        while cursor.peek().is_some_and(|next| next != close) {
+            let key = cursor.at();
+            if !is_list {
+                cursor.key();
+                cursor.peek();
+            }
+            let start = cursor.at();
+            cursor.value();
+            let part = Part { key: offset(key), start: offset(start), end: offset(cursor.at()) };
+            if !goes_on(part) || !cursor.eat(b',') {
+                break;
+            }
         }
     }
 
     /// The member `key` of an object.
-    pub(super) fn get(&self, key: &str) -> Option<&Self> {
-        let parts = self.parts().filter(|parts| !parts.is_list)?;
-        parts.parts.iter().find(|part| part.name == key).map(|part| &part.value)
+    pub(super) fn get(self, key: &str) -> Option<Self> {
+        if self.is_list() != Some(false) {
+            return None;
+        }
+        let mut found = None;
+        self.walk(false, |part| {
+            let is_it = text::is(part.written_key(self.source), key);
+            if is_it {
+                found = Some(part.value(self, self.role.of_member(key)));
+            }
+            !is_it
+        });
+        found
     }
 
     /// Whether both are equal by [`text::same`].
-    pub(super) fn same(&self, other: &Self) -> bool {
-        text::same(self.text(), other.text())
+    pub(super) fn same(self, other: Self) -> bool {
+        self.text() == other.text() || text::same(&mut self.cursor(), &mut other.cursor())
     }
+}
+
+impl<'d> Parts<'d> {
+    pub(super) fn text(&self) -> &'d str {
+        self.whole.text()
+    }
+
+    pub(super) fn role(&self) -> Role {
+        self.whole.role
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.parts.len()
+    }
+
+    /// The key of a part as it is written; empty in a list.
+    pub(super) fn key(&self, nth: usize) -> &'d str {
+        self.parts.get(nth).map(|part| part.written_key(self.whole.source)).unwrap_or_default()
+    }
+
+    pub(super) fn value(&self, nth: usize) -> Option<Value<'d>> {
+        self.value_with(nth, self.role_of(nth))
+    }
+
+    /// The text of an element.
+    pub(super) fn element(&self, nth: usize) -> Option<&'d str> {
+        self.value_with(nth, Role::Other).map(Value::text)
+    }
+
+    /// The value of a part whose role is known.
+    pub(super) fn value_with(&self, nth: usize, role: Role) -> Option<Value<'d>> {
+        self.parts.get(nth).map(|part| part.value(self.whole, role))
+    }
+
+    /// The role of a part, which follows from its name.
+    pub(super) fn role_of(&self, nth: usize) -> Role {
+        match self.role().of_element() {
+            Some(role) if self.is_list => role,
+            _ if self.role().is_other() => Role::Other,
+            _ => self.role().of_member(&text::unquoted(self.key(nth))),
+        }
+    }
+
+    /// The member `key` of an object.
+    pub(super) fn get(&self, key: &str) -> Option<Value<'d>> {
+        (0..self.len()).find(|nth| self.is_member(*nth, key)).and_then(|nth| self.value(nth))
+    }
+
+    /// Whether a part is the member `key` of an object.
+    pub(super) fn is_member(&self, nth: usize, key: &str) -> bool {
+        !self.is_list && text::is(self.key(nth), key)
+    }
+
+    pub(super) fn values(&self) -> impl Iterator<Item = Value<'d>> {
+        (0..self.len()).filter_map(|nth| self.value(nth))
+    }
+
+    /// The key, the id of a node, or the tag. Edges are named only once all versions of them are known.
+    pub(super) fn name(&self, nth: usize) -> Cow<'d, str> {
+        if !self.is_list {
+            return text::unquoted(self.key(nth));
+        }
+        let value = self.value(nth);
+        let name = if self.role() == Role::Nodes { value.and_then(|node| node.get("id")) } else { value };
+        name.and_then(Value::string).unwrap_or_default()
+    }
+}
+
+impl Part {
+    /// The key as it is written: what is before the value, without the colon.
+    fn written_key<'d>(self, source: &Source<'d>) -> &'d str {
+        let key = slice(source, self.key, self.start).trim_ascii_end();
+        key.strip_suffix(':').unwrap_or(key).trim_ascii_end()
+    }
+
+    fn value(self, whole: Value<'_>, role: Role) -> Value<'_> {
+        Value { start: self.start, end: self.end, role, ..whole }
+    }
+}
+
+fn offset(at: usize) -> Offset {
+    Offset::try_from(at).unwrap_or(Offset::MAX)
+}
+
+fn slice<'d>(source: &Source<'d>, start: Offset, end: Offset) -> &'d str {
+    source.text().get(start as usize..end as usize).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -172,19 +281,19 @@ mod tests {
     fn document_is_split_where_its_parts_are_merged() {
         let text = r#"{"nodes": [{"id": "\u0061", "params": {"nodes": [{"id": "x"}]}}], "list": [1, {"a": 2}],
             "tags": ["t"], "metadata": {"nodes": ["claimed"], "tags": null}}"#;
-        let root = Value::read(text);
+        let source = Source::new(text);
+        let root = Value::root(&source);
         let nodes = root.get("nodes").unwrap().parts().unwrap();
-        assert_eq!((nodes.is_list, nodes.role, nodes.parts[0].name.as_ref()), (true, Role::Nodes, "a"));
-        let params = nodes.parts[0].value.get("params").unwrap();
-        assert_eq!(params.parts().unwrap().role, Role::Collection);
-        assert!(
-            matches!(params.get("nodes"), Some(Value::Whole(_))),
-            "only the workflow's own nodes have names"
-        );
-        assert!(matches!(root.get("list"), Some(Value::Whole(r#"[1, {"a": 2}]"#))));
-        assert_eq!(root.get("tags").unwrap().parts().unwrap().parts[0].name, "t");
+        assert_eq!((nodes.is_list, nodes.role(), nodes.name(0).as_ref()), (true, Role::Nodes, "a"));
+        let params = nodes.value(0).unwrap().get("params").unwrap();
+        assert_eq!(params.role, Role::Collection);
+        let is_whole = |value: Value<'_>| value.parts().is_none();
+        assert!(is_whole(params.get("nodes").unwrap()), "only the workflow's own nodes have names");
+        let list = root.get("list").unwrap();
+        assert!(is_whole(list) && list.text() == r#"[1, {"a": 2}]"#);
+        assert_eq!(root.get("tags").unwrap().parts().unwrap().name(0), "t");
         let metadata = root.get("metadata").unwrap();
-        assert!(matches!(metadata.get("nodes"), Some(Value::Whole(_))));
+        assert!(is_whole(metadata.get("nodes").unwrap()));
         assert!(metadata.get("tags").unwrap().is_null());
         assert_eq!(root.text(), text);
     }

@@ -1,6 +1,6 @@
 //! Writes a merged document.
 
-use super::merged::{Merged, What};
+use super::merged::{Built, Merged, What};
 use super::style::{Style, end_of};
 use super::three::{Pick, Side, Three};
 use super::{cursor::Cursor, text};
@@ -19,7 +19,7 @@ struct Writer<'d> {
 /// Returns the text of the merged document, or the side whose document it equals. A text longer than `max`
 /// bytes is incomplete.
 pub(super) fn write(
-    merged: &Merged<'_, '_>,
+    merged: &Merged<'_>,
     texts: Three<Option<&str>>,
     leader: Side,
     max: usize,
@@ -30,7 +30,7 @@ pub(super) fn write(
         Pick::Same | Pick::Neither => leader,
     };
     let owner = pick(styles.pick(true, |a, b| a == b));
-    if let Some(side) = [owner, owner.other()].into_iter().find(|side| merged.spelled.side(*side).is_some()) {
+    if let Some(side) = [owner, owner.other()].into_iter().find(|side| *merged.spelled.side(*side)) {
         return Err(side);
     }
     let style = (*styles.side(owner)).unwrap_or_default();
@@ -44,30 +44,31 @@ pub(super) fn write(
 }
 
 impl Writer<'_> {
-    fn value(&mut self, merged: &Merged<'_, '_>, depth: usize) {
-        let Merged { what, spelled } = merged;
-        if let Some(text) = self.fitting.iter().find_map(|side| *spelled.side(*side)) {
+    fn value(&mut self, merged: &Merged<'_>, depth: usize) {
+        if let Some(text) = self.fitting.iter().find_map(|side| merged.text_of(*side)) {
             return self.out.push_str(text);
         }
-        match what {
+        match &merged.what {
             What::Taken(value) => {
                 text::print(&mut Cursor::new(value.text()), self.style, depth, self.max, &mut self.out);
             }
-            What::Built { is_list, parts } => {
-                self.out.push(if *is_list { '[' } else { '{' });
-                for (nth, part) in parts.iter().enumerate() {
-                    if self.out.len() > self.max {
-                        break;
-                    }
-                    self.style.begin_member(nth == 0, depth + 1, &mut self.out);
-                    if !is_list {
-                        self.style.key(part.written_key, &mut self.out);
-                    }
-                    self.value(&part.value, depth + 1);
-                }
-                self.style.end_members(parts.is_empty(), depth, &mut self.out);
-                self.out.push(if *is_list { ']' } else { '}' });
-            }
+            What::Built(built) => self.built(built, depth),
         }
+    }
+
+    fn built(&mut self, built: &Built<'_>, depth: usize) {
+        self.out.push(if built.is_list { '[' } else { '{' });
+        for (nth, part) in built.parts.iter().enumerate() {
+            if self.out.len() > self.max {
+                break;
+            }
+            self.style.begin_member(nth == 0, depth + 1, &mut self.out);
+            if !built.is_list {
+                self.style.key(built.written_key(part), &mut self.out);
+            }
+            self.value(&part.value, depth + 1);
+        }
+        self.style.end_members(built.parts.is_empty(), depth, &mut self.out);
+        self.out.push(if built.is_list { ']' } else { '}' });
     }
 }

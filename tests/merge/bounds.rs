@@ -30,22 +30,19 @@ fn large(bytes: usize, text: &str) -> String {
     format!(r#"{{"text":"{text}","nodes":[{nodes}]}}"#)
 }
 
-/// Objects within objects, the keys of each in one order or the other.
-fn deep(levels: usize, reversed: bool, text: &str) -> String {
-    let mut inner = format!(r#""{}{text}""#, "x".repeat(8000));
-    for _ in 0..levels {
-        inner = match reversed {
-            true => format!(r#"{{"b":1,"a":{inner}}}"#),
-            false => format!(r#"{{"a":{inner},"b":1}}"#),
-        };
-    }
-    inner
+/// A document of about `bytes`, most of them one text.
+fn long(bytes: u64, text: &str) -> String {
+    format!(r#"{{"name":"{text}","text":"{}"}}"#, "x".repeat(usize::try_from(bytes).unwrap()))
+}
+
+fn roomy() -> Limits {
+    Limits::default().max_bytes(usize::try_from(MAX_COMPARED_BYTES).unwrap() * 2)
 }
 
 #[test]
 fn what_is_too_large_is_refused_before_it_is_read() {
-    let side = usize::try_from(MAX_COMPARED_BYTES).unwrap() / 2 + 1024;
-    let (ours, theirs) = (document(large(side, "1")), document(large(side, "2")));
+    let side = |text| Document::parse(long(MAX_COMPARED_BYTES / 2, text), &roomy()).unwrap();
+    let (ours, theirs) = (side("1"), side("2"));
     for result in [
         merge(Some(&ours), &theirs, &document("{}"), &Limits::default()),
         merge(None, &ours, &theirs, &Limits::default()),
@@ -64,25 +61,21 @@ fn what_is_too_large_is_refused_before_it_is_read() {
 }
 
 #[test]
-fn what_is_deep_and_large_is_refused_and_either_alone_is_not() {
-    let bulk = |text: &str| {
-        let members: Vec<String> =
-            (0..20).map(|nth| format!(r#""m{nth}":{}"#, deep(110, nth % 2 == 0, text))).collect();
-        document(format!("{{{}}}", members.join(",")))
+fn three_documents_of_the_usual_limit_are_merged() {
+    let limit = Limits::default().max_bytes;
+    let side = |name: &str, tag: &str| {
+        let text = "x".repeat(limit - 64);
+        document(format!(r#"{{"name":"{name}","text":"{text}","tags":["{tag}"]}}"#))
     };
-    let refused = merge(Some(&bulk("1")), &bulk("2"), &bulk("3"), &Limits::default());
-    assert!(matches!(refused, Merge::TooMuch(TooMuch::Effort { .. })), "{refused:?}");
-    let (base, ours, theirs) = (deep(110, false, "1"), deep(110, true, "1"), deep(110, false, "2"));
-    let merged = merge(Some(&document(base)), &document(ours), &document(theirs), &Limits::default());
-    assert!(!matches!(merged, Merge::TooMuch(_)), "one deep value is merged");
+    let merged = merge(Some(&side("1", "1")), &side("2", "1"), &side("1", "2"), &Limits::default());
+    assert!(matches!(merged, Merge::Clean(_)), "{merged:?}");
 }
 
 #[tokio::test]
 async fn a_merge_that_is_too_large_is_a_conflict_with_a_reason() {
     let site = Site::new(Kind::Memory).await;
-    let store = site.store().await;
-    let side = usize::try_from(MAX_COMPARED_BYTES).unwrap() / 3 + 4096;
-    let save = |text: &str, expect| SaveRequest::new(id("a"), large(side, text), expect);
+    let store = site.store_with(site.builder().limits(roomy())).await;
+    let save = |text: &str, expect| SaveRequest::new(id("a"), long(MAX_COMPARED_BYTES / 3, text), expect);
     store.save(save("1", Expect::Absent)).await.unwrap();
     store.save(save("2", Expect::Generation(1))).await.unwrap();
     let request = save("3", Expect::Generation(1)).resolver(Arc::new(Policy::Merge));
@@ -94,7 +87,7 @@ async fn a_merge_that_is_too_large_is_a_conflict_with_a_reason() {
     assert!(refused.to_string().contains("can be compared at once"), "{refused}");
     // Two of them may be shown.
     assert_eq!(store.what_changed(&refused).await.unwrap().unwrap().len(), 1);
-    let other = large(usize::try_from(MAX_COMPARED_BYTES).unwrap(), "4");
+    let other = long(MAX_COMPARED_BYTES, "4");
     store.save(SaveRequest::new(id("a"), other, Expect::Generation(2))).await.unwrap();
     assert!(matches!(store.what_changed(&refused).await, Err(Error::TooMuch { .. })));
 }

@@ -14,6 +14,7 @@ mod cases;
 mod clashes;
 mod corpus;
 mod joins;
+mod large;
 mod markdown;
 mod properties;
 mod support;

@@ -31,12 +31,12 @@ pub(super) fn read(bytes: &[u8], limits: &Limits, rules: Rules) -> Result<Facts,
         Rules::CompleteWorkflow | Rules::Workflow => Role::Level(Level::Top),
         Rules::Foreign => Role::Foreign,
     };
-    let (root, effort) = read::read(decode(bytes)?, role, limits.max_depth, &mut check)?;
+    let root = read::read(decode(bytes)?, role, limits.max_depth, &mut check)?;
     let metadata = match rules {
         Rules::Foreign => check.finish_foreign(&root)?,
         Rules::CompleteWorkflow | Rules::Workflow => check.finish(&root, rules == Rules::CompleteWorkflow)?,
     };
-    Ok(Facts { metadata, effort, ..Facts::default() })
+    Ok(Facts { metadata, ..Facts::default() })
 }
 
 /// Says why `bytes` are not JSON, as the error for a refused document; none if they are.

@@ -10,8 +10,7 @@ use super::outline::{Data, Role, Value};
 use super::scan::{Failure, Scanner, Token};
 use super::syntax;
 
-/// Reads `text`, whose root has this role, and returns its root and the [effort](crate::document::Document::effort) of comparing it. Nodes, edges
-/// and tags are passed to `check`.
+/// Reads `text`, whose root has this role, and returns its root. Nodes, edges and tags are passed to `check`.
 ///
 /// # Errors
 ///
@@ -21,11 +20,11 @@ pub(super) fn read<'de>(
     role: Role,
     max_depth: usize,
     check: &mut Check<'de>,
-) -> Result<(Value<'de>, u64), DocumentError> {
-    let mut pass = Pass { scanner: Scanner::new(text), check, max_depth, values: 0, effort: 0 };
+) -> Result<Value<'de>, DocumentError> {
+    let mut pass = Pass { scanner: Scanner::new(text), check, max_depth, values: 0 };
     let root = pass.value(&Place::Root, role, 1);
     match root.and_then(|root| pass.scanner.end().map(|()| root).map_err(Stop::from)) {
-        Ok(root) => Ok((root, pass.effort)),
+        Ok(root) => Ok(root),
         Err(Stop::TooDeep { place }) => Err(DocumentError::TooDeep { place, limit: max_depth }),
         Err(Stop::Syntax(failure)) => Err(syntax::explain(text, failure)),
     }
@@ -50,15 +49,13 @@ struct Pass<'c, 'de> {
     max_depth: usize,
     /// The number of values that have begun so far.
     values: u64,
-    /// See [`Document::effort`](crate::document::Document::effort).
-    effort: u64,
 }
 
 impl<'de> Pass<'_, 'de> {
     /// Reads one value with everything inside it. `depth` is its level if it is an array or object.
     fn value(&mut self, place: &Place<'_>, role: Role, depth: usize) -> Result<Value<'de>, Stop> {
         self.values += 1;
-        let (ordinal, start) = (self.values, self.scanner.at());
+        let ordinal = self.values;
         let data = match self.scanner.value()? {
             Token::Null => Data::Null,
             Token::Bool => Data::Bool,
@@ -71,10 +68,6 @@ impl<'de> Pass<'_, 'de> {
             Token::Array => self.elements(place, role, depth)?,
             Token::Object => self.members(place, role, depth)?,
         };
-        if matches!(data, Data::Array | Data::Object(_)) {
-            let bytes = (self.scanner.at() - start) as u64;
-            self.effort = self.effort.saturating_add(bytes.saturating_mul(depth as u64));
-        }
         Ok(Value { ordinal, data })
     }
 

@@ -50,11 +50,6 @@ impl<'d> Scanner<'d> {
         Self { text, at: 0 }
     }
 
-    /// The position in bytes.
-    pub(super) fn at(&self) -> usize {
-        self.at
-    }
-
     /// Consumes the beginning of a value.
     pub(super) fn value(&mut self) -> Result<Token<'d>> {
         match self.next_token()? {
