@@ -3,11 +3,8 @@
 use serde_json::{Map, Value as Json};
 
 use super::Overlap;
-use super::combine::Merger;
-use super::cursor::Source;
-use super::merged::View;
+use super::json::{Merger, Source, Value, View};
 use super::three::{Side, Three};
-use super::value::Value;
 use crate::{
     document::{MAX_TAGS, MAX_TAGS_BYTES, written_bytes},
     format::{Sourced, SourcedFields},

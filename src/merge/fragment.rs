@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use super::{cursor::Cursor, text};
+use super::json::{Cursor, text};
 
 /// How many characters of a value are shown.
 const SHOWN_CHARS: usize = 160;

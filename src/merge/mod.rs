@@ -34,27 +34,15 @@
 //!   for byte.
 //! - An invalid merged document is never returned: [`Merge::Refused`].
 
-mod align;
 mod bounds;
-mod combine;
-mod cursor;
-mod diff;
 mod fields;
 mod fragment;
-mod graph;
+mod json;
 mod markdown;
-mod merged;
-mod pair;
+mod order;
 mod path;
-mod style;
-mod text;
 mod three;
-mod value;
 mod whole;
-mod write;
-
-#[cfg(test)]
-mod cost_tests;
 
 use std::fmt;
 
@@ -66,11 +54,6 @@ pub(crate) use fields::tags_fit;
 pub use fragment::Fragment;
 pub use path::{EdgeName, Path, Step};
 pub use three::Side;
-
-use combine::Merger;
-use cursor::Source;
-use three::Three;
-use value::Value;
 
 /// The result of a merge.
 #[derive(Debug, Clone)]
@@ -137,9 +120,10 @@ pub struct Change {
 
 /// Merges the edits of two sides since `base`. Without a base every difference is an overlap.
 ///
-/// Documents just below the limit of [`TooMuch`] take up to some seconds and some hundred MiB: an async
-/// caller should merge large documents on a thread that may block. A merged document is checked against
-/// `limits`; a result that equals the document of one side is returned as it is, whatever its size.
+/// The time and memory are in proportion to the size, whatever the shape of the documents. Three of 16 MiB
+/// take about a second and some hundred MiB: an async caller should merge large documents on a thread that may
+/// block. A merged document is checked against `limits`; a result that equals the document of one side is
+/// returned as it is, whatever its size.
 pub fn merge(base: Option<&Document>, ours: &Document, theirs: &Document, limits: &Limits) -> Merge {
     let same = |a: Option<&Document>, b: &Document| a.is_some_and(|a| a.bytes() == b.bytes());
     if same(base, ours) || same(Some(ours), theirs) {
@@ -158,33 +142,14 @@ pub fn merge(base: Option<&Document>, ours: &Document, theirs: &Document, limits
     if let Err(too_much) = bounds::check(base.into_iter().chain([ours, theirs])) {
         return Merge::TooMuch(too_much);
     }
-    let texts = Three { base, ours: Some(ours), theirs: Some(theirs) }.map(|document| document.map(text_of));
-    let sources = texts.map(|text| text.map(Source::new));
-    let roots = sources.as_ref().map(|source| source.as_ref().map(Value::root));
-    // The choice does not depend on which side is called ours.
-    let leader = if ours.bytes() <= theirs.bytes() { Side::Ours } else { Side::Theirs };
-    let mut merger = Merger::new(leader);
-    let merged = merger.root(roots);
-    graph::judge(&mut merger, &merged);
-    if !merger.overlaps.is_empty() {
-        return Merge::Overlapping(merger.overlaps);
-    }
-    let written = write::write(&merged, texts, leader, limits.max_bytes);
-    // They may take more memory than the result.
-    drop(merged);
-    drop(sources);
-    match written {
-        Err(Side::Ours) => Merge::Clean(ours.clone()),
-        Err(Side::Theirs) => Merge::Clean(theirs.clone()),
-        Ok(text) => ours.read_like_this(text, limits).map_or_else(Merge::Refused, Merge::Clean),
-    }
+    json::merge(base, ours, theirs, limits)
 }
 
 /// Lists the changes from `before` to `after`, in document order: additions and changes in the order of
 /// `after`, removals at the end of the object or list that they were in. Two documents with equal values have
 /// no differences, however they are written.
 ///
-/// It takes up to some seconds, like [`merge`].
+/// It takes up to about a second, like [`merge`].
 ///
 /// # Errors
 ///
@@ -199,8 +164,7 @@ pub fn changes(before: &Document, after: &Document) -> Result<Vec<Change>, TooMu
         Kind::Whole => return Ok(whole::changes(before, after)),
     }
     bounds::check([before, after])?;
-    let (before, after) = (Source::new(text_of(before)), Source::new(text_of(after)));
-    Ok(diff::changes(Value::root(&before), Value::root(&after)))
+    Ok(json::changes(before, after))
 }
 
 /// How documents are compared.

@@ -9,7 +9,7 @@ use crate::{
         is_volatile,
         markdown::{MarkdownItem, MarkdownOutline, MarkdownPiece, MarkdownSection, PieceKind, SectionKind},
     },
-    merge::{Fragment, Path, Step, align::count},
+    merge::{Fragment, Path, Step, order::count},
 };
 
 /// The name of a block among its siblings, equal in all versions.

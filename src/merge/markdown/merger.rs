@@ -8,7 +8,7 @@ use super::{
 };
 use crate::merge::{
     Clash, Fragment, Overlap, Path, Step,
-    align::order,
+    order::order,
     three::{Pick, Side, Three},
 };
 

@@ -1,6 +1,6 @@
 //! Compares the texts of values in two documents, level by level.
 
-use super::cursor::cost;
+use super::cost;
 
 /// The bytes that are compared at once.
 const CHUNK: usize = 4096;
@@ -53,6 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[allow(clippy::string_slice, reason = "the text is ASCII")]
     fn values_in_and_around_a_difference_are_told_apart() {
         let a: String = (0..20_000_u32).map(|nth| char::from(b'a' + (nth % 7) as u8)).collect();
         for differs in [0, 1, 5, 4095, 4096, 4097, 19_999] {

@@ -3,19 +3,19 @@
 use std::borrow::Cow;
 
 use super::align::{Aligned, RowId};
-use super::three::{Side, Three};
 use super::value::{Parts, Value};
+use crate::merge::three::{Side, Three};
 
 /// The merged value of a place.
 #[derive(Debug)]
-pub(super) struct Merged<'d> {
-    pub(super) what: What<'d>,
+pub(in crate::merge) struct Merged<'d> {
+    pub(in crate::merge) what: What<'d>,
     /// Whether a side has exactly this value and spelling.
-    pub(super) spelled: Three<bool>,
+    pub(in crate::merge) spelled: Three<bool>,
 }
 
 #[derive(Debug)]
-pub(super) enum What<'d> {
+pub(in crate::merge) enum What<'d> {
     /// The value of one version.
     Taken(Value<'d>),
     /// Parts from several versions.
@@ -23,24 +23,24 @@ pub(super) enum What<'d> {
 }
 
 #[derive(Debug)]
-pub(super) struct Built<'d> {
-    pub(super) is_list: bool,
-    pub(super) from: Aligned<'d, 3>,
-    pub(super) parts: Vec<MergedPart<'d>>,
+pub(in crate::merge) struct Built<'d> {
+    pub(in crate::merge) is_list: bool,
+    pub(in crate::merge) from: Aligned<'d, 3>,
+    pub(in crate::merge) parts: Vec<MergedPart<'d>>,
 }
 
 #[derive(Debug)]
-pub(super) struct MergedPart<'d> {
+pub(in crate::merge) struct MergedPart<'d> {
     /// The parts that it was merged from.
-    pub(super) row: RowId,
+    pub(in crate::merge) row: RowId,
     /// The side whose spelling the key has.
-    pub(super) key: Side,
-    pub(super) value: Merged<'d>,
+    pub(in crate::merge) key: Side,
+    pub(in crate::merge) value: Merged<'d>,
 }
 
 /// A value of the result or of one version.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum View<'m, 'd> {
+pub(in crate::merge) enum View<'m, 'd> {
     Merged(&'m Merged<'d>),
     /// The version of this number of what was merged part by part: it has been split already.
     Version(&'m Built<'d>, usize),
@@ -49,7 +49,7 @@ pub(super) enum View<'m, 'd> {
 
 impl<'d> Merged<'d> {
     /// The text of a side that has exactly this value and spelling.
-    pub(super) fn text_of(&self, side: Side) -> Option<&'d str> {
+    pub(in crate::merge) fn text_of(&self, side: Side) -> Option<&'d str> {
         if !self.spelled.side(side) {
             return None;
         }
@@ -60,7 +60,7 @@ impl<'d> Merged<'d> {
     }
 
     /// The object that was built from parts.
-    pub(super) fn built(&self) -> Option<&Built<'d>> {
+    pub(in crate::merge) fn built(&self) -> Option<&Built<'d>> {
         match &self.what {
             What::Built(built) => Some(built),
             What::Taken(_) => None,
@@ -69,12 +69,12 @@ impl<'d> Merged<'d> {
 }
 
 impl<'d> Built<'d> {
-    pub(super) fn version(&self, side: Side) -> Option<&Parts<'d>> {
+    pub(in crate::merge) fn version(&self, side: Side) -> Option<&Parts<'d>> {
         self.from.versions.get(side.version()).and_then(Option::as_ref)
     }
 
     /// The member `key` of an object.
-    pub(super) fn part(&self, key: &str) -> Option<&MergedPart<'d>> {
+    pub(in crate::merge) fn part(&self, key: &str) -> Option<&MergedPart<'d>> {
         let is_it = |part: &&MergedPart<'d>| {
             let parts = Three::new(self.from.parts(part.row));
             parts.side(part.key).is_some_and(|(version, nth)| version.is_member(nth, key))
@@ -83,20 +83,20 @@ impl<'d> Built<'d> {
     }
 
     /// The key of a part as it is written; empty in a list.
-    pub(super) fn written_key(&self, part: &MergedPart<'d>) -> &'d str {
+    pub(in crate::merge) fn written_key(&self, part: &MergedPart<'d>) -> &'d str {
         let parts = Three::new(self.from.parts(part.row));
         parts.side(part.key).map(|(version, nth)| version.key(nth)).unwrap_or_default()
     }
 
     /// The values that a part was merged from.
-    pub(super) fn values(&self, part: &MergedPart<'d>) -> Three<Option<Value<'d>>> {
+    pub(in crate::merge) fn values(&self, part: &MergedPart<'d>) -> Three<Option<Value<'d>>> {
         Three::new(self.from.values(part.row))
     }
 }
 
 impl<'m, 'd> View<'m, 'd> {
     /// The member `key` of an object.
-    pub(super) fn get(self, key: &str) -> Option<Self> {
+    pub(in crate::merge) fn get(self, key: &str) -> Option<Self> {
         match self {
             Self::Value(value) | Self::Merged(&Merged { what: What::Taken(value), .. }) => {
                 value.get(key).map(Self::Value)
@@ -115,7 +115,7 @@ impl<'m, 'd> View<'m, 'd> {
         }
     }
 
-    pub(super) fn string(self) -> Option<Cow<'d, str>> {
+    pub(in crate::merge) fn string(self) -> Option<Cow<'d, str>> {
         match self {
             Self::Value(value) | Self::Merged(&Merged { what: What::Taken(value), .. }) => value.string(),
             Self::Merged(_) | Self::Version(..) => None,
@@ -123,7 +123,7 @@ impl<'m, 'd> View<'m, 'd> {
     }
 
     /// The elements of a list.
-    pub(super) fn elements(self) -> Vec<Self> {
+    pub(in crate::merge) fn elements(self) -> Vec<Self> {
         let values = |parts: &Parts<'d>| parts.values().filter(|_| parts.is_list).map(Self::Value).collect();
         match self {
             Self::Value(value) | Self::Merged(&Merged { what: What::Taken(value), .. }) => {

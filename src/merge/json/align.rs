@@ -4,14 +4,15 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 
-use super::Fragment;
-use super::path::{EdgeName, Step};
 use super::text;
 use super::value::{Parts, Role, Value};
+use crate::merge::Fragment;
+use crate::merge::order::count;
+use crate::merge::path::{EdgeName, Step};
 
 /// The name of a part among its siblings, equal in all versions.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum Key<'d> {
+pub(in crate::merge) enum Key<'d> {
     Member(Cow<'d, str>),
     Node(Cow<'d, str>),
     /// Boxed, so that the other ones stay small.
@@ -20,7 +21,7 @@ pub(super) enum Key<'d> {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct EdgeKey<'d> {
+pub(in crate::merge) struct EdgeKey<'d> {
     from: Cow<'d, str>,
     action: Cow<'d, str>,
     to: Option<(Cow<'d, str>, usize)>,
@@ -53,8 +54,8 @@ impl Key<'_> {
 
 /// `N` versions of an object or list, aligned part by part. A missing version has no parts.
 #[derive(Debug)]
-pub(super) struct Aligned<'d, const N: usize> {
-    pub(super) versions: [Option<Parts<'d>>; N],
+pub(in crate::merge) struct Aligned<'d, const N: usize> {
+    pub(in crate::merge) versions: [Option<Parts<'d>>; N],
     names: Names<'d>,
     rows: Vec<Row<N>>,
     /// The rows of each version's parts, in that version's order.
@@ -62,7 +63,7 @@ pub(super) struct Aligned<'d, const N: usize> {
 }
 
 /// The number of a row.
-pub(super) type RowId = u32;
+pub(in crate::merge) type RowId = u32;
 
 /// The parts of one name.
 #[derive(Debug, Clone, Copy)]
@@ -253,13 +254,6 @@ impl<'d> Names<'d> {
     }
 }
 
-/// The number of times that the key was counted before.
-pub(super) fn count<K: Eq + Hash>(seen: &mut HashMap<K, usize>, key: K) -> usize {
-    let count = seen.entry(key).or_insert(0);
-    *count += 1;
-    *count - 1
-}
-
 /// The edges of a version of which it has several.
 fn crowded<'d>(edges: &Parts<'d>) -> HashSet<Leaves<'d>> {
     let mut seen = HashSet::new();
@@ -273,58 +267,10 @@ fn leaves(edge: Value<'_>) -> Leaves<'_> {
     (text("from").unwrap_or_default(), action.unwrap_or(Cow::Borrowed("default")))
 }
 
-/// Merges two lists into one order. The order is that of `lead`. An item that only `follow` has comes after
-/// the item that it follows there, and after the items that only `lead` has at that position.
-pub(super) fn order<'k, K: Eq + Hash>(lead: &'k [K], follow: &'k [K]) -> Vec<&'k K> {
-    let (leading, following): (HashSet<&K>, HashSet<&K>) = (lead.iter().collect(), follow.iter().collect());
-    let mut waiting = Vec::new();
-    let mut behind: HashMap<&K, Vec<&K>> = HashMap::new();
-    let mut anchor = None;
-    for key in follow {
-        match anchor {
-            _ if leading.contains(key) => anchor = Some(key),
-            Some(anchor) => behind.entry(anchor).or_default().push(key),
-            None => waiting.push(key),
-        }
-    }
-    let mut order = Vec::with_capacity(lead.len() + follow.len());
-    for key in lead {
-        if following.contains(key) {
-            order.append(&mut waiting);
-            waiting = behind.remove(key).unwrap_or_default();
-        }
-        order.push(key);
-    }
-    order.append(&mut waiting);
-    order
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::merge::cursor::Source;
-
-    #[test]
-    fn additions_come_after_the_item_they_followed() {
-        let ordered = |lead: &str, follow: &str| -> String {
-            let (lead, follow): (Vec<_>, Vec<_>) = (lead.chars().collect(), follow.chars().collect());
-            order(&lead, &follow).into_iter().collect()
-        };
-        for (lead, follow, expected) in [
-            ("", "", ""),
-            ("abc", "abc", "abc"),
-            ("", "xy", "xy"),
-            ("abc", "axbc", "axbc"),
-            ("abc", "xabcy", "xabcy"),
-            ("cba", "axbc", "cbax"),
-            ("albc", "axbc", "alxbc"),
-            ("labc", "xabc", "lxabc"),
-            ("abcl", "abcxy", "abclxy"),
-            ("ac", "abxc", "abxc"),
-        ] {
-            assert_eq!(ordered(lead, follow), expected, "{lead} {follow}");
-        }
-    }
+    use crate::merge::json::cursor::Source;
 
     fn edges(text: &str) -> String {
         format!(r#"{{"edges": [{text}]}}"#)
@@ -339,7 +285,7 @@ mod tests {
             let aligned = Aligned::new(roots.map(|root| root.get("edges").and_then(Value::parts)));
             aligned.orders.each_ref().map(|rows| {
                 let keys = rows.iter().map(|row| aligned.key(*row));
-                let steps = keys.map(|key| super::super::Path::ROOT.join(key.step()).to_string());
+                let steps = keys.map(|key| crate::merge::Path::ROOT.join(key.step()).to_string());
                 steps.collect::<Vec<_>>().concat()
             })
         };

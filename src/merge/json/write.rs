@@ -2,8 +2,8 @@
 
 use super::merged::{Built, Merged, What};
 use super::style::{Style, end_of};
-use super::three::{Pick, Side, Three};
 use super::{cursor::Cursor, text};
+use crate::merge::three::{Pick, Side, Three};
 
 /// Writes a document in one style. Values keep the sides' text if it has that style.
 #[derive(Debug)]

@@ -1,5 +1,7 @@
 //! Moves over JSON text, value by value. In text that is not JSON it ends early.
 
+use super::cost;
+
 /// The cost in bytes from which the end of an array or object is kept. Smaller ones are read again whenever a
 /// cursor moves over them. They are so small that their nesting does not multiply the cost.
 const FAR: usize = 64;
@@ -7,7 +9,7 @@ const FAR: usize = 64;
 /// A JSON text, and where its larger arrays and objects end. A cursor moves over each of them in one step, so
 /// that the cost of splitting an object does not depend on what is inside its values.
 #[derive(Debug)]
-pub(super) struct Source<'d> {
+pub(in crate::merge) struct Source<'d> {
     text: &'d str,
     /// Start and end in bytes, in the order of the starts: at most one for every [`FAR`] bytes of text.
     ends: Vec<(usize, usize)>,
@@ -15,7 +17,7 @@ pub(super) struct Source<'d> {
 
 impl<'d> Source<'d> {
     /// Reads the text once.
-    pub(super) fn new(text: &'d str) -> Self {
+    pub(in crate::merge) fn new(text: &'d str) -> Self {
         cost::add(text.len());
         let bytes = text.as_bytes();
         let mut ends = Vec::new();
@@ -47,19 +49,19 @@ impl<'d> Source<'d> {
         Self { text, ends }
     }
 
-    pub(super) fn text(&self) -> &'d str {
+    pub(in crate::merge) fn text(&self) -> &'d str {
         self.text
     }
 
     /// A cursor at this position in bytes, before a value.
-    pub(super) fn cursor(&self, at: usize) -> Cursor<'_> {
+    pub(in crate::merge) fn cursor(&self, at: usize) -> Cursor<'_> {
         Cursor { text: self.text, ends: &self.ends, at }
     }
 }
 
 /// A position in a text, before a value or a punctuation character.
 #[derive(Debug)]
-pub(super) struct Cursor<'d> {
+pub(in crate::merge) struct Cursor<'d> {
     text: &'d str,
     /// Those of [`Source`], or none.
     ends: &'d [(usize, usize)],
@@ -67,17 +69,17 @@ pub(super) struct Cursor<'d> {
 }
 
 impl<'d> Cursor<'d> {
-    pub(super) fn new(text: &'d str) -> Self {
+    pub(in crate::merge) fn new(text: &'d str) -> Self {
         Self { text, ends: &[], at: 0 }
     }
 
     /// A cursor over the same text at another position.
-    pub(super) fn moved_to(&self, at: usize) -> Self {
+    pub(in crate::merge) fn moved_to(&self, at: usize) -> Self {
         Self { at, ..*self }
     }
 
     /// Moves to the next byte that is not white space, and returns it.
-    pub(super) fn peek(&mut self) -> Option<u8> {
+    pub(in crate::merge) fn peek(&mut self) -> Option<u8> {
         let rest = self.text.as_bytes().get(self.at..)?;
         let space = rest.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
         self.at += space;
@@ -86,36 +88,36 @@ impl<'d> Cursor<'d> {
     }
 
     /// Consumes `sign` if it comes next.
-    pub(super) fn eat(&mut self, sign: u8) -> bool {
+    pub(in crate::merge) fn eat(&mut self, sign: u8) -> bool {
         let next = self.peek() == Some(sign);
         self.at += usize::from(next);
         next
     }
 
     /// The position of the cursor in bytes.
-    pub(super) fn at(&self) -> usize {
+    pub(in crate::merge) fn at(&self) -> usize {
         self.at
     }
 
     /// The text from `start` to the cursor.
-    pub(super) fn since(&self, start: usize) -> &'d str {
+    pub(in crate::merge) fn since(&self, start: usize) -> &'d str {
         self.text.get(start..self.at).unwrap_or_default()
     }
 
     /// The text after the cursor.
-    pub(super) fn rest(&self) -> &'d str {
+    pub(in crate::merge) fn rest(&self) -> &'d str {
         self.text.get(self.at..).unwrap_or_default()
     }
 
     /// Consumes a key and its colon. Returns the key as it is written, with its quotes.
-    pub(super) fn key(&mut self) -> &'d str {
+    pub(in crate::merge) fn key(&mut self) -> &'d str {
         let key = self.value();
         self.eat(b':');
         key
     }
 
     /// Consumes a value of any kind. Returns it as it is written.
-    pub(super) fn value(&mut self) -> &'d str {
+    pub(in crate::merge) fn value(&mut self) -> &'d str {
         let first = self.peek();
         let start = self.at;
         let rest = self.text.as_bytes().get(start..).unwrap_or_default();
@@ -179,32 +181,6 @@ fn string_len(text: &[u8]) -> usize {
         }
     }
     text.len()
-}
-
-/// Counts the bytes that are read, so that a test can tell whether they are in proportion to the size.
-#[cfg(test)]
-pub(super) mod cost {
-    use std::cell::Cell;
-
-    thread_local! {
-        static READ: Cell<usize> = const { Cell::new(0) };
-    }
-
-    pub(crate) fn add(bytes: usize) {
-        READ.set(READ.get() + bytes);
-    }
-
-    /// The number of bytes that were read by `act` in this thread.
-    pub(crate) fn of(act: impl FnOnce()) -> usize {
-        let before = READ.get();
-        act();
-        READ.get() - before
-    }
-}
-
-#[cfg(not(test))]
-pub(super) mod cost {
-    pub(crate) fn add(_: usize) {}
 }
 
 fn ends_scalar(byte: u8) -> bool {

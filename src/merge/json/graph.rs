@@ -6,9 +6,9 @@ use std::collections::HashSet;
 
 use super::combine::Merger;
 use super::merged::{Built, Merged, MergedPart, View};
-use super::path::{Path, Step};
-use super::three::{Pick, Side, Three};
-use super::{Clash, Fragment, Overlap};
+use crate::merge::path::{Path, Step};
+use crate::merge::three::{Pick, Side, Three};
+use crate::merge::{Clash, Fragment, Overlap};
 
 /// The graphs of the result or of one version, at the root and in `ir`.
 #[derive(Debug, Default)]

@@ -8,7 +8,7 @@ use super::text;
 /// The role of a value in a workflow, given by its position. It decides how the value is split into parts.
 /// The positions are those of [`document`](crate::document).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Role {
+pub(in crate::merge) enum Role {
     /// The root: bare IR, or the wrapper of a saved workflow.
     Document,
     /// `metadata` at the root.
@@ -50,7 +50,7 @@ impl Role {
     }
 
     /// Whether an absent or null value is equivalent to an empty one.
-    pub(super) fn may_be_absent(self) -> bool {
+    pub(in crate::merge) fn may_be_absent(self) -> bool {
         matches!(self, Self::Nodes | Self::Edges | Self::Tags | Self::Collection)
     }
 
@@ -60,29 +60,29 @@ impl Role {
     }
 
     /// Whether the graph check depends on this value after the merge.
-    pub(super) fn is_graph(self) -> bool {
+    pub(in crate::merge) fn is_graph(self) -> bool {
         matches!(self, Self::Document | Self::Ir | Self::Nodes | Self::Edges)
     }
 }
 
 /// A value in a document, as a range of its text. Nothing inside it has been read.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Value<'d> {
+pub(in crate::merge) struct Value<'d> {
     source: &'d Source<'d>,
     start: Offset,
     end: Offset,
-    pub(super) role: Role,
+    pub(in crate::merge) role: Role,
 }
 
 /// A position in a text, in bytes. A value of many parts takes as little memory as possible, and what may be
-/// compared is far smaller than 4 GiB ([`MAX_COMPARED_BYTES`](super::MAX_COMPARED_BYTES)).
+/// compared is far smaller than 4 GiB ([`MAX_COMPARED_BYTES`](crate::merge::MAX_COMPARED_BYTES)).
 type Offset = u32;
 
 /// The parts of an object, or of a list whose elements have names.
 #[derive(Debug)]
-pub(super) struct Parts<'d> {
+pub(in crate::merge) struct Parts<'d> {
     whole: Value<'d>,
-    pub(super) is_list: bool,
+    pub(in crate::merge) is_list: bool,
     parts: Vec<Part>,
 }
 
@@ -97,7 +97,7 @@ struct Part {
 
 impl<'d> Value<'d> {
     /// The root of a document.
-    pub(super) fn root(source: &'d Source<'d>) -> Self {
+    pub(in crate::merge) fn root(source: &'d Source<'d>) -> Self {
         let mut cursor = source.cursor(0);
         cursor.peek();
         let start = cursor.at();
@@ -105,28 +105,33 @@ impl<'d> Value<'d> {
         Self { source, start: offset(start), end: offset(cursor.at()), role: Role::Document }
     }
 
-    pub(super) fn text(self) -> &'d str {
+    /// The same value in another role.
+    pub(super) fn in_role(self, role: Role) -> Self {
+        Self { role, ..self }
+    }
+
+    pub(in crate::merge) fn text(self) -> &'d str {
         slice(self.source, self.start, self.end)
     }
 
     /// A cursor before this value.
-    pub(super) fn cursor(self) -> Cursor<'d> {
+    pub(in crate::merge) fn cursor(self) -> Cursor<'d> {
         self.source.cursor(self.start as usize)
     }
 
-    pub(super) fn is_null(self) -> bool {
+    pub(in crate::merge) fn is_null(self) -> bool {
         self.text() == "null"
     }
 
     /// Its value, if it is a string.
-    pub(super) fn string(self) -> Option<Cow<'d, str>> {
+    pub(in crate::merge) fn string(self) -> Option<Cow<'d, str>> {
         let text = self.text();
         text.starts_with('"').then(|| text::unquoted(text))
     }
 
     /// Whether it is a list; none if it has no parts: it is a literal, a number, a string, or an array that is
     /// merged as a whole.
-    pub(super) fn is_list(self) -> Option<bool> {
+    pub(in crate::merge) fn is_list(self) -> Option<bool> {
         match self.text().as_bytes().first() {
             Some(b'{') => Some(false),
             Some(b'[') => self.role.of_element().map(|_| true),
@@ -135,7 +140,7 @@ impl<'d> Value<'d> {
     }
 
     /// Splits it into parts; none if it has no parts.
-    pub(super) fn parts(self) -> Option<Parts<'d>> {
+    pub(in crate::merge) fn parts(self) -> Option<Parts<'d>> {
         let is_list = self.is_list()?;
         let mut parts = Vec::new();
         self.walk(is_list, |part| {
@@ -166,7 +171,7 @@ impl<'d> Value<'d> {
     }
 
     /// The member `key` of an object.
-    pub(super) fn get(self, key: &str) -> Option<Self> {
+    pub(in crate::merge) fn get(self, key: &str) -> Option<Self> {
         if self.is_list() != Some(false) {
             return None;
         }
@@ -182,45 +187,45 @@ impl<'d> Value<'d> {
     }
 
     /// Whether both are equal by [`text::same`].
-    pub(super) fn same(self, other: Self) -> bool {
+    pub(in crate::merge) fn same(self, other: Self) -> bool {
         self.text() == other.text() || text::same(&mut self.cursor(), &mut other.cursor())
     }
 }
 
 impl<'d> Parts<'d> {
-    pub(super) fn text(&self) -> &'d str {
+    pub(in crate::merge) fn text(&self) -> &'d str {
         self.whole.text()
     }
 
-    pub(super) fn role(&self) -> Role {
+    pub(in crate::merge) fn role(&self) -> Role {
         self.whole.role
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::merge) fn len(&self) -> usize {
         self.parts.len()
     }
 
     /// The key of a part as it is written; empty in a list.
-    pub(super) fn key(&self, nth: usize) -> &'d str {
+    pub(in crate::merge) fn key(&self, nth: usize) -> &'d str {
         self.parts.get(nth).map(|part| part.written_key(self.whole.source)).unwrap_or_default()
     }
 
-    pub(super) fn value(&self, nth: usize) -> Option<Value<'d>> {
+    pub(in crate::merge) fn value(&self, nth: usize) -> Option<Value<'d>> {
         self.value_with(nth, self.role_of(nth))
     }
 
     /// The text of an element.
-    pub(super) fn element(&self, nth: usize) -> Option<&'d str> {
+    pub(in crate::merge) fn element(&self, nth: usize) -> Option<&'d str> {
         self.value_with(nth, Role::Other).map(Value::text)
     }
 
     /// The value of a part whose role is known.
-    pub(super) fn value_with(&self, nth: usize, role: Role) -> Option<Value<'d>> {
+    pub(in crate::merge) fn value_with(&self, nth: usize, role: Role) -> Option<Value<'d>> {
         self.parts.get(nth).map(|part| part.value(self.whole, role))
     }
 
     /// The role of a part, which follows from its name.
-    pub(super) fn role_of(&self, nth: usize) -> Role {
+    pub(in crate::merge) fn role_of(&self, nth: usize) -> Role {
         match self.role().of_element() {
             Some(role) if self.is_list => role,
             _ if self.role().is_other() => Role::Other,
@@ -229,21 +234,21 @@ impl<'d> Parts<'d> {
     }
 
     /// The member `key` of an object.
-    pub(super) fn get(&self, key: &str) -> Option<Value<'d>> {
+    pub(in crate::merge) fn get(&self, key: &str) -> Option<Value<'d>> {
         (0..self.len()).find(|nth| self.is_member(*nth, key)).and_then(|nth| self.value(nth))
     }
 
     /// Whether a part is the member `key` of an object.
-    pub(super) fn is_member(&self, nth: usize, key: &str) -> bool {
+    pub(in crate::merge) fn is_member(&self, nth: usize, key: &str) -> bool {
         !self.is_list && text::is(self.key(nth), key)
     }
 
-    pub(super) fn values(&self) -> impl Iterator<Item = Value<'d>> {
+    pub(in crate::merge) fn values(&self) -> impl Iterator<Item = Value<'d>> {
         (0..self.len()).filter_map(|nth| self.value(nth))
     }
 
     /// The key, the id of a node, or the tag. Edges are named only once all versions of them are known.
-    pub(super) fn name(&self, nth: usize) -> Cow<'d, str> {
+    pub(in crate::merge) fn name(&self, nth: usize) -> Cow<'d, str> {
         if !self.is_list {
             return text::unquoted(self.key(nth));
         }

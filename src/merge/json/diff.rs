@@ -2,9 +2,9 @@
 
 use super::align::Aligned;
 use super::pair::Pair;
-use super::path::{Path, Step};
 use super::value::{Role, Value};
-use super::{Change, Fragment};
+use crate::merge::path::{Path, Step};
+use crate::merge::{Change, Fragment};
 
 /// Lists the changes from `before` to `after`.
 pub(super) fn changes(before: Value<'_>, after: Value<'_>) -> Vec<Change> {

@@ -1,21 +1,22 @@
 //! The merge itself: chooses the value of each place.
 
-use super::align::{Aligned, RowId, order};
+use super::align::{Aligned, RowId};
 use super::merged::{Built, Merged, MergedPart, What};
 use super::pair::Pair;
-use super::path::{Path, Step};
-use super::three::{Pick, Side, Three};
 use super::value::{Role, Value};
-use super::{Clash, Fragment, Overlap};
+use crate::merge::order::order;
+use crate::merge::path::{Path, Step};
+use crate::merge::three::{Pick, Side, Three};
+use crate::merge::{Clash, Fragment, Overlap};
 
 /// Merges, and collects the overlaps. Where there is an overlap, the result has the value of one side; such a
 /// result is never returned to a caller.
 #[derive(Debug)]
-pub(super) struct Merger {
+pub(in crate::merge) struct Merger {
     /// The side that decides the order if the edits do not determine it. The choice must not depend on which
     /// side is called ours.
-    pub(super) leader: Side,
-    pub(super) overlaps: Vec<Overlap>,
+    pub(in crate::merge) leader: Side,
+    pub(in crate::merge) overlaps: Vec<Overlap>,
     base_and_ours: Pair,
     base_and_theirs: Pair,
 }
@@ -31,15 +32,16 @@ impl Place<'_, '_> {
 }
 
 impl Merger {
-    pub(super) fn new(leader: Side) -> Self {
+    pub(in crate::merge) fn new(leader: Side) -> Self {
         let (base_and_ours, base_and_theirs) = Default::default();
         Self { leader, overlaps: Vec::new(), base_and_ours, base_and_theirs }
     }
 
     /// Merges the roots, which are objects. Without a base every difference is an overlap.
-    pub(super) fn root<'d>(&mut self, roots: Three<Option<Value<'d>>>) -> Merged<'d> {
+    pub(in crate::merge) fn root<'d>(&mut self, roots: Three<Option<Value<'d>>>) -> Merged<'d> {
         let is_object = |root: Option<Value<'_>>| root.and_then(Value::is_list).is_some();
-        self.parts(&Path::ROOT, Role::Document, roots, is_object(roots.base))
+        let role = roots.ours.map_or(Role::Document, |root| root.role);
+        self.parts(&Path::ROOT, role, roots, is_object(roots.base))
     }
 
     fn value<'d>(
@@ -157,7 +159,7 @@ impl Merger {
         if lead == follow { lead.to_vec() } else { order(lead, follow).into_iter().copied().collect() }
     }
 
-    pub(super) fn overlap(&mut self, path: Path, clash: Clash, at: Three<Option<Value<'_>>>) {
+    pub(in crate::merge) fn overlap(&mut self, path: Path, clash: Clash, at: Three<Option<Value<'_>>>) {
         let Three { base, ours, theirs } = at.map(|value| value.map(|value| Fragment::of(value.text())));
         self.overlaps.push(Overlap { path, clash, base, ours, theirs });
     }

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use super::{cursor::Cursor, style::Style};
 
 /// Decodes a string that is given as it is written.
-pub(super) fn unquoted(written: &str) -> Cow<'_, str> {
+pub(in crate::merge) fn unquoted(written: &str) -> Cow<'_, str> {
     let inner = inner(written);
     if inner.contains('\\') { Cow::Owned(chars(inner).collect()) } else { Cow::Borrowed(inner) }
 }
@@ -151,7 +151,7 @@ fn same_members(a: &mut Cursor<'_>, a_key: &str, b: &mut Cursor<'_>, b_key: &str
 }
 
 /// Removes white space.
-pub(super) fn compact(text: &str) -> String {
+pub(in crate::merge) fn compact(text: &str) -> String {
     let mut out = String::new();
     print(&mut Cursor::new(text), Style::COMPACT, 0, usize::MAX, &mut out);
     out
