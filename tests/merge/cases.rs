@@ -1,8 +1,32 @@
 //! Three-way merge, case by case: what merges.
 
 use crate::support::cases::{BASE, clean, document, edited, pretty};
-use pflow_store::merge::changes;
+use pflow_store::document::{DocumentFormat, DocumentReader, Limits};
+use pflow_store::merge::{Merge, changes, merge};
 use serde_json::{Value, json};
+
+/// No rule of pflow applies to the JSON of another tool: nodes without an id are no nodes with one name.
+#[test]
+fn lists_of_other_tools_are_merged_as_wholes() {
+    let read = |text: &str| {
+        let reader = DocumentReader::new().format(DocumentFormat::OtherJson);
+        reader.read(text.to_owned()).unwrap()
+    };
+    let base = read(r#"{"nodes": [{"name": "a"}, {"name": "b"}], "edges": [{"from": "x"}], "name": "n"}"#);
+    let ours = read(r#"{"nodes": [{"name": "A"}, {"name": "b"}], "edges": [{"from": "x"}], "name": "n"}"#);
+    let theirs = read(r#"{"nodes": [{"name": "a"}, {"name": "b"}], "edges": [], "name": "m"}"#);
+    let Merge::Clean(merged) = merge(Some(&base), &ours, &theirs, &Limits::default()) else {
+        panic!("not clean")
+    };
+    let value: Value = serde_json::from_slice(merged.bytes()).unwrap();
+    assert_eq!(value, json!({"nodes": [{"name": "A"}, {"name": "b"}], "edges": [], "name": "m"}));
+    let theirs = read(r#"{"nodes": [{"name": "a"}, {"name": "B"}], "edges": [{"from": "x"}], "name": "n"}"#);
+    let Merge::Overlapping(overlaps) = merge(Some(&base), &ours, &theirs, &Limits::default()) else {
+        panic!("not overlapping")
+    };
+    assert_eq!(overlaps.iter().map(|it| it.path.to_string()).collect::<Vec<_>>(), ["nodes"]);
+    assert_eq!(changes(&base, &theirs).unwrap().len(), 1);
+}
 
 #[test]
 fn edits_of_different_parameters_merge_and_leave_everything_else_as_it_was_written() {
