@@ -10,8 +10,8 @@ pub(crate) const ID_RULE: &str =
 pub(crate) fn of_error(error: &Error) -> Option<String> {
     match error {
         Error::Document { source: DocumentError::Invalid { .. }, .. } => {
-            let advice = "mend the document and save again, or keep it as it is with `--format opaque`";
-            Some(format!("{advice}; nothing was changed"))
+            let advice = "mend the document and save again";
+            Some(format!("{advice}, or keep it as it is with `save --format opaque`; nothing was changed"))
         }
         _ => error.remedy().map(|remedy| sentence(&remedy)),
     }

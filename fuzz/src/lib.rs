@@ -23,7 +23,7 @@ use pflow_backend::{
 use pflow_backend_memory::MemoryBackend;
 use pflow_store::{
     Error, ErrorKind, Expect, LeaseRequest, Location, Query, SaveRequest, Store, WorkflowId,
-    document::{ContentHash, Document, Limits, MAX_DEFECTS, markdown},
+    document::{ContentHash, DocumentFormat, DocumentReader, Limits, MAX_DEFECTS, markdown},
     merge::{Merge, changes, merge},
 };
 
@@ -99,14 +99,16 @@ fn key(name: &str) -> Key {
 /// A document is kept byte for byte, or refused with a message for people.
 pub fn document(data: &[u8]) {
     let limits = Limits::default();
-    match Document::parse(data.to_vec(), &limits) {
+    // Markdown has a target of its own.
+    let reader = DocumentReader::new().format(DocumentFormat::Json);
+    match reader.read(data.to_vec()) {
         Ok(document) => {
             assert_eq!(document.bytes(), data);
             assert_eq!(document.hash(), ContentHash::of(data));
             let mut spaced = b" \n".to_vec();
             spaced.extend_from_slice(data);
             spaced.push(b'\t');
-            let spaced = Document::parse(spaced, &limits).expect("white space around a document");
+            let spaced = reader.read(spaced).expect("white space around a document");
             assert_eq!(spaced.metadata(), document.metadata());
             if let Ok(changes) = changes(&document, &spaced) {
                 assert!(changes.is_empty(), "{changes:?}");

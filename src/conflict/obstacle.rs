@@ -79,6 +79,7 @@ impl Obstacle {
             Self::Overlaps(_) => Some(Remedy::SettleByHand),
             Self::TooMuch { .. } => Some(Remedy::ChooseSide),
             Self::UnusableEdit { key, .. } => Some(Remedy::CorrectFile { key: key.clone() }),
+            Self::TwoEdits { other } => Some(Remedy::MoveAway { key: other.clone() }),
             _ => None,
         }
     }

@@ -90,7 +90,12 @@ impl DocumentFormat {
 
     /// The format that the name of a file tells; none if the content must tell.
     pub fn of_file_name(name: &str) -> Option<Self> {
-        name.ends_with(".md").then_some(Self::Markdown)
+        match name {
+            _ if name.ends_with(".md") => Some(Self::Markdown),
+            // A working copy.
+            _ if name == MediaType::Opaque.file_name() => Some(Self::Opaque),
+            _ => None,
+        }
     }
 
     /// Detects the format of a document whose author named none. What is no document of any format is taken

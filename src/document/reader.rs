@@ -148,8 +148,11 @@ impl DocumentReader {
             None => DocumentFormat::detect(bytes) == DocumentFormat::Json,
             Some(format) => format == DocumentFormat::OtherJson,
         };
+        if !may_be {
+            return None;
+        }
         // If it breaks a general rule of JSON, it is read once more for the reason.
-        let facts = DocumentFormat::OtherJson.rules().read(bytes, &self.limits).ok().filter(|_| may_be)?;
+        let facts = DocumentFormat::OtherJson.rules().read(bytes, &self.limits).ok()?;
         let extracted = extractor.extract(std::str::from_utf8(bytes).ok()?)?;
         Some(Facts { metadata: extracted.into_metadata(), ..facts })
     }

@@ -10,7 +10,7 @@ use crate::{
     Error, Result,
     conflict::Conflict,
     document::ContentHash,
-    format::{WorkflowId, keys},
+    format::{Head, WorkflowId, keys},
     repo::{Candidate, StoredHead, VersionName, VersionStatus, Witnesses, classify},
 };
 
@@ -251,27 +251,30 @@ impl Index {
         let names =
             candidates.iter().filter_map(Candidate::record).filter_map(|it| it.media_type.known().ok());
         let names: BTreeSet<Key> = names.map(|media_type| keys::copy(&head.id, media_type)).collect();
-        let mut ahead = None;
         for name in names {
             let Some(copy) = self.objects.get(&name).await? else { continue };
             let hash = ContentHash::of(&copy.bytes);
             let has_it = |candidate: &Candidate| candidate.record().is_some_and(|it| it.hash == Some(hash));
-            if candidates.iter().any(has_it) {
-                ahead = Some(hash);
+            if candidates.iter().any(has_it) && !self.chain_has(head, hash).await? {
+                return Ok(Some(hash));
             }
         }
-        let Some(hash) = ahead else { return Ok(None) };
+        Ok(None)
+    }
+
+    /// Whether the current version or one below it has this content.
+    async fn chain_has(&self, head: &Head, hash: ContentHash) -> Result<bool> {
         if let Some(current) = &head.current {
             if current.record.hash == Some(hash) {
-                return Ok(None);
+                return Ok(true);
             }
             let mut walk = self.objects.walk(&head.id, &current.record);
             while let Some((_, record)) = walk.go(&self.objects).await? {
                 if record.hash == Some(hash) {
-                    return Ok(None);
+                    return Ok(true);
                 }
             }
         }
-        Ok(Some(hash))
+        Ok(false)
     }
 }

@@ -125,7 +125,9 @@ pub struct Change {
 /// block. A merged document is checked against `limits`; a result that equals the document of one side is
 /// returned as it is, whatever its size.
 pub fn merge(base: Option<&Document>, ours: &Document, theirs: &Document, limits: &Limits) -> Merge {
-    let same = |a: Option<&Document>, b: &Document| a.is_some_and(|a| a.bytes() == b.bytes());
+    let same = |a: Option<&Document>, b: &Document| {
+        a.is_some_and(|a| a.bytes() == b.bytes() && a.media_type() == b.media_type())
+    };
     if same(base, ours) || same(Some(ours), theirs) {
         return Merge::Clean(theirs.clone());
     }
@@ -155,7 +157,7 @@ pub fn merge(base: Option<&Document>, ours: &Document, theirs: &Document, limits
 ///
 /// The documents are too large to be compared at once.
 pub fn changes(before: &Document, after: &Document) -> Result<Vec<Change>, TooMuch> {
-    if before.bytes() == after.bytes() {
+    if before.bytes() == after.bytes() && before.media_type() == after.media_type() {
         return Ok(Vec::new());
     }
     match Kind::of([before, after]) {

@@ -37,6 +37,8 @@ pub(crate) enum CopyState {
 pub(crate) struct EditedCopy {
     /// The file.
     pub(crate) key: Key,
+    /// How it is read; none if only a newer program knows its name.
+    pub(crate) media_type: Option<MediaType>,
     pub(crate) hash: ContentHash,
     /// The hash of what people wrote in it; none if its format has no such part.
     pub(crate) body: Option<ContentHash>,
@@ -45,7 +47,7 @@ pub(crate) struct EditedCopy {
 impl EditedCopy {
     pub(crate) fn of(key: Key, media_type: Option<MediaType>, bytes: &Bytes) -> Self {
         let body = media_type.and_then(|media_type| Body::of(media_type, bytes));
-        Self { key, hash: ContentHash::of(bytes), body: body.map(|body| body.hash) }
+        Self { key, media_type, hash: ContentHash::of(bytes), body: body.map(|body| body.hash) }
     }
 }
 
@@ -75,7 +77,7 @@ impl CopyState {
         let version = copy.meta.version.clone();
         let key = keys::copy_of(head);
         let edit = EditedCopy::of(key.clone(), keys::media_type_of_copy(head, &key), &copy.bytes);
-        if objects.traits.copies_lag() && older_record_has(objects, head, edit.hash).await? {
+        if objects.traits.copies_lag() && has_version(objects, head, edit.hash).await? {
             return Ok(Self::Lagging(version));
         }
         Ok(Self::Edited(version, edit))
@@ -96,7 +98,9 @@ impl CopyState {
         if current.record.hash == Some(hash) {
             return Ok(Some(Self::Current(version)));
         }
-        if let Some(body) = &current.record.body
+        // In a bucket no program runs the copy: another one is that of an earlier version.
+        if objects.traits.plain_files
+            && let Some(body) = &current.record.body
             && body.rule == BodyHash::RULE
             && let Ok(media_type) = current.record.media_type.known()
             && let Some(found) = Body::of(media_type, &copy.bytes)
@@ -163,9 +167,9 @@ impl Look {
     }
 }
 
-/// Whether a version below the current one has this content. A record that cannot be read ends the
+/// Whether a version of the chain has this content. A record that cannot be read ends the
 /// search; the copy then counts as an edit, which is never overwritten.
-async fn older_record_has(objects: &Objects, head: &Head, hash: ContentHash) -> Result<bool> {
+pub(super) async fn has_version(objects: &Objects, head: &Head, hash: ContentHash) -> Result<bool> {
     let Some(current) = &head.current else { return Ok(false) };
     let mut walk = objects.walk(&head.id, &current.record);
     while let Some((_, record)) = walk.go(objects).await? {

@@ -4,10 +4,11 @@ use pflow_backend::{Batch, Key, Operation, Precondition, Version};
 
 use super::{
     Store,
-    copy::{CopyState, Look},
+    copy::{CopyState, Look, has_version},
 };
 use crate::{
     Error, Result,
+    document::ContentHash,
     format::{Current, WorkflowId, keys},
 };
 
@@ -37,7 +38,8 @@ impl Store {
     }
 
     /// Removes objects under names that the working copy had when the format was another one, and that a late
-    /// request wrote again. Where people put files into the folder nothing is removed.
+    /// request wrote again. Where people put files into the folder nothing is removed, and elsewhere only the
+    /// content of a version.
     async fn remove_other_copies(&self, id: &WorkflowId) -> Result<Vec<Key>> {
         let objects = &self.shared.objects;
         let mut removed = Vec::new();
@@ -52,10 +54,18 @@ impl Store {
             if key == keys::copy_of(&head) || !head.current.as_ref().is_some_and(knows_name) {
                 continue;
             }
+            // Other bytes than those of a version belong to a person.
+            if !has_version(objects, &head, ContentHash::of(&found.bytes)).await? {
+                continue;
+            }
             // The copy of a version that a lost head had is the witness of that version.
             self.shared.index.refuse_hurt(id, &[]).await?;
             self.remove_copy(key.clone(), &found.meta.version).await?;
             removed.push(key);
+        }
+        if !removed.is_empty() {
+            // IMPORTANT: an unconditional deletion may remove the copy of a version that was saved after the read.
+            self.bring_copy_in_line(id).await?;
         }
         Ok(removed)
     }

@@ -60,6 +60,13 @@ pub enum LiveState {
     Edited,
 }
 
+impl LiveCopy {
+    /// Returns the expectation for a change that builds on the current version.
+    pub fn expect(&self) -> Expect {
+        Expect::Version(self.record.version_id)
+    }
+}
+
 impl Loaded {
     /// Returns the expectation for a change that builds on this version: it is still the current one.
     pub fn expect(&self) -> Expect {
@@ -204,7 +211,11 @@ impl Store {
                 CopyState::Absent | CopyState::Lagging(_) => None,
                 CopyState::Current(_) => Some(LiveState::Saved),
                 CopyState::Noted(..) => Some(LiveState::Noted),
-                CopyState::Edited(..) => Some(LiveState::Edited),
+                CopyState::Edited(..) => {
+                    // The copy of a version that a lost head had is no edit.
+                    self.shared.index.refuse_hurt(id, &[]).await?;
+                    Some(LiveState::Edited)
+                }
             };
             if let (Some(state), Some(copy)) = (state, copy) {
                 let (id, record, content) = (id.clone(), current.record.clone(), copy.bytes);
@@ -265,6 +276,8 @@ impl Store {
                 }
             }
             CopyState::Current(_) | CopyState::Noted(..) => return Ok(()),
+            // The version that a lost head had may have another format, whose copy has another name.
+            CopyState::Absent if objects.traits.plain_files => index.refuse_hurt(id, &[]).await?,
             CopyState::Absent | CopyState::Lagging(_) => {}
         }
         let Some(_admission) = gate.admit_optional() else { return Ok(()) };

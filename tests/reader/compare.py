@@ -17,6 +17,13 @@ import pflow_reader as reader
 REFUSALS = {10: "no store", 14: "damaged", 17: "newer"}
 # The exit code of a load if a person edited the working copy.
 EDITED = 13
+# Those of the page. With another one only a newer program knows the working copy.
+MEDIA_TYPES = {
+    "application/json",
+    "application/vnd.pflow-store.other+json",
+    "text/vnd.pflow.markdown",
+    "application/octet-stream",
+}
 NOT_OURS = "is not a store of ours"
 # What the program says if it opens a copy of a folder, reads on without committed records, and tells so.
 CONTINUED = "opened without what cannot be read of the journal"
@@ -55,7 +62,7 @@ def ask_reader(folder):
                 said.contents[workflow] = store.load(workflow).content
             except (reader.Damage, reader.Missing):
                 said.contents[workflow] = None
-        if record and record["media_type"] != "application/json":
+        if record and record["media_type"] not in MEDIA_TYPES:
             said.apart.add(workflow)
     for finding in store.verify():
         if finding.key.startswith(("workflows/", "versions/")):

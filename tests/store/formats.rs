@@ -211,6 +211,92 @@ async fn copy_of_the_old_format_that_came_back_is_removed() {
     }
 }
 
+/// Other bytes than those of a version are left alone, also in a bucket.
+#[tokio::test]
+async fn foreign_bytes_under_another_name_are_not_removed() {
+    for kind in [Kind::Memory, Kind::Staged, Kind::Bucket] {
+        let site = Site::new(kind).await;
+        let store = site.store().await;
+        store.save(save("a", "1", Expect::Absent)).await.unwrap();
+        store.save(opaque(b"2", Expect::Any)).await.unwrap();
+        site.put(JSON, plan("of a person")).await;
+        let planned = store.plan_repair(&[]).await.unwrap();
+        let repaired = store.repair(planned).await.unwrap();
+        assert_eq!(repaired.in_line, [""; 0], "{kind:?}");
+        assert_eq!(site.get(JSON).await.unwrap(), plan("of a person"));
+        assert_eq!(notices(&store.verify().await.unwrap()).len(), 1);
+    }
+}
+
+/// A deleted workflow whose first copy, of another format, came back.
+#[tokio::test]
+async fn copy_of_the_old_format_of_a_deleted_workflow_is_removed() {
+    for kind in [Kind::Memory, Kind::Staged, Kind::Bucket] {
+        let site = Site::new(kind).await;
+        let store = site.store().await;
+        store.save(save("a", "1", Expect::Absent)).await.unwrap();
+        store.save(opaque(b"2", Expect::Any)).await.unwrap();
+        store.delete(ChangeRequest::new(id("a"), Expect::Any)).await.unwrap();
+        site.put(JSON, plan("1")).await;
+        assert_eq!(notices(&store.verify().await.unwrap()).len(), 1, "{kind:?}");
+        let planned = store.plan_repair(&[]).await.unwrap();
+        store.repair(planned).await.unwrap();
+        assert_eq!(site.keys("workflows/a/workflow.").await, [""; 0], "{kind:?}");
+    }
+}
+
+/// A head that was put back across a change of format is noticed, though the copy under its own name is gone.
+#[tokio::test]
+async fn head_put_back_across_a_change_of_format_is_noticed() {
+    const HEAD: &str = "workflows/a/metadata.json";
+    for kind in PLAIN {
+        let site = Site::new(kind).await;
+        let store = site.store().await;
+        store.save(save("a", "1", Expect::Absent)).await.unwrap();
+        store.close().await.unwrap();
+        let first = site.get(HEAD).await.unwrap();
+        store.save(save_markdown("two", 0, Expect::Any)).await.unwrap();
+        store.close().await.unwrap();
+        site.put_raw(HEAD, first).await;
+        let other = site.other_store(2).await;
+        let before = site.dump().await;
+        for refused in [
+            other.load(&id("a")).await.map(drop),
+            other.save(save("a", "3", Expect::Any)).await.map(drop),
+            other.save(save_markdown("three", 0, Expect::Any)).await.map(drop),
+            other.save(opaque(b"3", Expect::Any)).await.map(drop),
+        ] {
+            let error = refused.unwrap_err();
+            assert!(matches!(error, Error::HeadHurt { .. }), "{kind:?}: {error}");
+        }
+        assert_eq!(site.dump().await, before, "{kind:?}");
+    }
+}
+
+/// In a bucket no program runs the copy, so a copy with the same body is that of an earlier version.
+#[tokio::test]
+async fn copy_of_an_earlier_version_with_the_same_body_is_refreshed() {
+    let site = Site::new(Kind::Memory).await;
+    let store = site.store().await;
+    store.save(save_markdown("one", 1, Expect::Absent)).await.unwrap();
+    store.save(save_markdown("one", 2, Expect::Any).name("given")).await.unwrap();
+    site.put(MARKDOWN, markdown("one", 1)).await;
+    assert_eq!(store.load(&id("a")).await.unwrap().content, markdown("one", 2));
+    assert_eq!(site.get(MARKDOWN).await.unwrap(), markdown("one", 2));
+}
+
+/// A change of the format alone is a change, also in a merge.
+#[tokio::test]
+async fn change_of_the_format_alone_is_not_lost_in_a_merge() {
+    let site = Site::new(Kind::Memory).await;
+    let store = site.store().await;
+    store.save(save("a", "1", Expect::Absent)).await.unwrap();
+    store.save(save("a", "2", Expect::Any)).await.unwrap();
+    let ours = SaveRequest::new(id("a"), plan("1"), Expect::Generation(1)).format(DocumentFormat::Opaque);
+    let refused = conflict(store.save(ours.resolver(Policy::Merge)).await);
+    assert!(refused.to_string().contains("both sides changed"), "{refused}");
+}
+
 #[tokio::test]
 async fn opaque_documents_are_not_merged() {
     let site = Site::new(Kind::Memory).await;

@@ -162,6 +162,10 @@ impl Node<Change, Error> for CheckConflicts {
             Some(media_type) => target(objects, &stored.head, media_type).await?,
             None => None,
         };
+        if target.is_some() {
+            // It may be the copy of a version that a lost head had.
+            shared.index.refuse_hurt(id, &own).await?;
+        }
         let standing = shared.locks.standing(&stored.head);
         let now = objects.now();
         let basis = Box::new(Basis { stored, standing, copy, target, restored, joined, now });
@@ -260,12 +264,16 @@ async fn read(shared: &Shared, id: &WorkflowId, own: &[Key]) -> Result<(StoredHe
     if keys::copy_of(&stored.head) != likely {
         copy = objects.get(&keys::copy_of(&stored.head)).await?;
     }
-    if let Some(state) = CopyState::at_a_glance(objects, &stored.head, copy.as_ref(), 0).await? {
+    let is_seldom = copy.is_none() && stored.head.live().is_some();
+    if !is_seldom && let Some(state) = CopyState::at_a_glance(objects, &stored.head, copy.as_ref(), 0).await?
+    {
         return Ok((stored, state));
     }
     match Look::from(objects, stored).await? {
         Some(Look { stored, state, .. }) => {
-            if matches!(state, CopyState::Edited(..)) {
+            // The version that a lost head had may have another format, whose copy has another name.
+            let is_missing = state == CopyState::Absent && stored.head.live().is_some();
+            if is_missing || matches!(state, CopyState::Edited(..)) {
                 shared.index.refuse_hurt(id, own).await?;
             }
             Ok((stored, state))

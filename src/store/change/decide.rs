@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 use pflow_backend::Identity;
+use serde_json::{Map, Value};
 
 use super::{
     Request,
@@ -52,9 +53,6 @@ pub(crate) fn decide(
         // No resolver is asked: the merge is one without a person's choice.
         return Err(Conflict::Unresolved { conflict, obstacle: obstacle.clone() }.into());
     }
-    if let Some(conflict) = two_edits(basis) {
-        return Err(conflict.into());
-    }
     let author = identity.to_string();
     let Next { version, kept } = next(request, goal, agreed, basis, &author)?;
     let own = owns_lease(request, basis, identity);
@@ -83,6 +81,9 @@ pub(crate) fn decide(
     }
     if let Err(conflict) = expectation {
         return Ok(Decision::Conflict(conflict));
+    }
+    if let Some(conflict) = two_edits(basis).filter(|_| version.is_some()) {
+        return Err(conflict.into());
     }
     if kept.is_none()
         && let Some(draft) = &version
@@ -132,7 +133,9 @@ fn edit_in_the_way(basis: &Basis, next: Option<&Described>) -> Option<Conflict> 
 }
 
 fn modified_outside(head: &Head, found: &EditedCopy) -> Conflict {
-    let generation = head.live().map(|current| current.record.generation);
+    // A file under the next name of the copy holds no generation.
+    let current = head.live().filter(|_| found.key == keys::copy_of(head));
+    let generation = current.map(|current| current.record.generation);
     let (key, found) = (found.key.to_string(), found.hash);
     Conflict::ModifiedOutside { id: head.id.clone(), key, generation, found }
 }
@@ -205,10 +208,11 @@ fn next(request: &Request, goal: &Goal, agreed: &Agreed, basis: &Basis, author: 
     Ok(Next { version: Some(version), kept: Some(kept) })
 }
 
-/// Adds what programs noted in the working copy, if they noted nothing in the content itself.
+/// Adds what programs noted in the working copy, if they noted more runs there than in the content itself.
 fn with_statistics(described: Described, basis: &Basis) -> Described {
+    let runs = |statistics: &Map<String, Value>| statistics.get("execution_count").and_then(Value::as_u64);
     match &basis.copy {
-        CopyState::Noted(_, statistics) if described.statistics.is_empty() => {
+        CopyState::Noted(_, statistics) if runs(statistics) >= runs(&described.statistics) => {
             Described { statistics: statistics.clone(), ..described }
         }
         _ => described,

@@ -2,13 +2,13 @@ use std::sync::Arc;
 
 use super::{
     Change, actions,
-    agreed::Instead,
+    agreed::{Instead, edited},
     parse::parse,
     state::{ChangePhase, Met},
 };
 use crate::{
     Error, Result,
-    conflict::{Conflict, How, Obstacle, ReadSides, media_type_of_edit},
+    conflict::{Conflict, How, Obstacle, ReadSides},
     document::{ContentHash, Document, DocumentError, DocumentReader},
     flow::{Action, Node, Visit},
     format::Operation,
@@ -41,7 +41,7 @@ impl Sought {
     /// Returns the edit that the conflict is about; none if the conflict is about something else.
     pub(super) fn of(change: &Change, met: &Met) -> Option<Self> {
         let Conflict::ModifiedOutside { key, found, .. } = &met.conflict else { return None };
-        let media_type = media_type_of_edit(&met.basis.stored.head, key)?;
+        let media_type = edited(&met.basis).filter(|edit| edit.hash == *found)?.media_type?;
         let reader = change.shared.settings.reader.of_stored(media_type);
         Some(Self { objects: change.shared.objects.clone(), key: key.clone(), hash: *found, reader })
     }

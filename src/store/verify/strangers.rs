@@ -71,20 +71,28 @@ impl Store {
             }
         }
         let mut found = Vec::new();
-        for (id, names) in copies.into_iter().filter(|(_, names)| names.len() > 1) {
-            let head = match objects.head(&id).await {
-                Ok(stored) => stored.head,
-                // It is reported with the workflow.
-                Err(error) if error.spares_others() => continue,
-                Err(other) => return Err(other),
+        for (id, names) in copies {
+            // A verification has read the heads a moment ago. Without it a single copy is taken for the right one.
+            let head = match objects.known_head(&id) {
+                Some(stored) => stored.head.clone(),
+                None if names.len() == 1 => continue,
+                None => match objects.head(&id).await {
+                    Ok(stored) => stored.head,
+                    // It is reported with the workflow.
+                    Err(error) if error.spares_others() => continue,
+                    Err(other) => return Err(other),
+                },
             };
+            if head.current.is_none() {
+                continue;
+            }
             let own = keys::copy_of(&head);
             found.extend(names.iter().filter(|name| **name != own.as_str()).map(|name| {
                 // People put files there. In a bucket it is a request that landed late.
                 let (reason, remedy) = if objects.traits.plain_files {
-                    (format!("beside {own}, which is the copy of this workflow; no version has it"), None)
+                    (format!("not the copy of this workflow, which is {own}; it is left alone"), None)
                 } else {
-                    (format!("left over; {own} is the copy of this workflow"), Some(Remedy::RemoveLeftovers))
+                    (format!("left over; the copy of this workflow is {own}"), Some(Remedy::RemoveLeftovers))
                 };
                 Finding { key: (*name).to_owned(), severity: Severity::Notice, reason, remedy }
             }));
