@@ -48,8 +48,9 @@ impl Repaired {
             }));
             lines.extend(head.missing.iter().map(|key| format!("        missing and not restored: {key}")));
             if head.keeps_edit {
-                lines
-                    .push("        workflow.json holds an edit of a person, which stays as it is".to_owned());
+                lines.push(
+                    "        its working copy holds an edit of a person, which stays as it is".to_owned(),
+                );
             }
         }
         for head in &self.document.undecided {
@@ -68,7 +69,7 @@ impl Repaired {
         }
         lines.extend(
             self.document.would_be_in_line.iter().map(|id| {
-                format!("REPAIR  {id}: its workflow.json and workflow.lock would be brought in line")
+                format!("REPAIR  {id}: its working copy and workflow.lock would be brought in line")
             }),
         );
         lines.extend(

@@ -20,8 +20,8 @@ DAMAGE: something is lost or contradictory (exit 14). NOTICE: a crash or a perso
 
 `--repair` moves the head of a workflow that was removed, replaced by an older state, emptied or damaged to the newest version that
 descends from it, if that version was certainly current. If there are several, or if it is not certain, choose one with `--take`.
-Versions and edits of workflow.json are not changed. A lease on the workflow is taken away.
-`--repair` also corrects each workflow.json and workflow.lock that a crash or a late request left different from the head.
+Versions and edits of working copies are not changed. A lease on the workflow is taken away.
+`--repair` also corrects each working copy and workflow.lock that a crash or a late request left different from the head.
 
 `--repair --accept-tail` opens a store whose journal is damaged without the saves that cannot be read, and lists them. They are then
 lost, so it asks first. With `-n` it only lists them.

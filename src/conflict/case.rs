@@ -79,7 +79,7 @@ pub enum ChangeKind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConflictSide {
-    /// The record of the version; none for a person's edit of `workflow.json`, which is not a version yet.
+    /// The record of the version; none for a person's edit of the working copy, which is not a version yet.
     pub record: Option<VersionRecord>,
     /// The exact bytes; none for a deletion, or if it was pruned.
     pub content: Option<Bytes>,
@@ -163,7 +163,7 @@ impl Case {
         Ok(self.base_version().await?.map(ConflictSide::of))
     }
 
-    /// Reads the other side: the current version, or the content of `workflow.json` if the conflict is about
+    /// Reads the other side: the current version, or the content of the working copy if the conflict is about
     /// a person's edit. None if there is neither.
     ///
     /// # Errors

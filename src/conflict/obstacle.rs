@@ -29,7 +29,7 @@ pub enum Obstacle {
         /// The version to merge.
         version_id: VersionId,
     },
-    /// The content of `workflow.json` is not a workflow, so it cannot be kept as a version.
+    /// The content of the working copy is not a workflow, so it cannot be kept as a version.
     #[error("the content of {key} cannot be kept: {source}")]
     UnusableEdit {
         /// The file, as a key of the store.

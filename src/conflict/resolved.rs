@@ -13,7 +13,7 @@ pub struct Resolved {
     pub waited: Duration,
     /// A live lease of another client that the change took away. Its holder cannot write any more.
     pub broken: Option<Lease>,
-    /// The generation that now keeps a person's edit of `workflow.json`.
+    /// The generation that now keeps a person's edit of the working copy.
     pub kept_edit: Option<u64>,
 }
 

@@ -14,7 +14,7 @@ use crate::{Result, format::WorkflowId};
 /// saw the lock change hands) the conflict is reported.
 ///
 /// Invariant that no resolver can break: no version is lost. An overridden version is the parent of the one
-/// that is saved, a person's edit of `workflow.json` becomes a version before anything is written over it,
+/// that is saved, a person's edit of the working copy becomes a version before anything is written over it,
 /// and a lease is taken away only in the swap that also raises the fence.
 ///
 /// ```

@@ -1,6 +1,6 @@
 //! One workflow document: kept byte for byte, validated, hashed, with its metadata extracted.
 //!
-//! A document has a [format](DocumentFormat): JSON of pflow, JSON of another tool, or any bytes. Without a named
+//! A document has a [format](DocumentFormat): pflow's [markdown], JSON of pflow, JSON of another tool, or any bytes. Without a named
 //! format it is detected. The rules for JSON of pflow:
 //!
 //! - UTF-8 without a byte order mark, JSON (RFC 8259) with an object at the root, no object with a duplicate

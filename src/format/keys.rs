@@ -97,7 +97,7 @@ pub(crate) fn copy(id: &WorkflowId, media_type: MediaType) -> Key {
 /// The working copy that belongs to a head: that of the current content, or of the content that was deleted.
 /// Without a version it is `workflow.json`, so that a file that was put there before the first save is found.
 ///
-/// Callers have refused a media type that only a newer program knows.
+/// The name of the copy of a media type that only a newer program knows is unknown: callers do not write it.
 pub(crate) fn copy_of(head: &Head) -> Key {
     let current = head.current.as_ref().and_then(|current| current.record.media_type.known().ok());
     copy(&head.id, current.unwrap_or(MediaType::Json))

@@ -25,7 +25,8 @@
 //! ops/instances/<sha256 of the endpoint>         the id of the store at one endpoint of a server
 //! ops/probe/<ulid>/…                             objects of a probe of the storage, which deletes them again
 //! workflows/<id>/metadata.json                   the head: one register per workflow
-//! workflows/<id>/workflow.json                   current content, byte for byte
+//! workflows/<id>/workflow.json, workflow.pflow.md, workflow.bin
+//!                                                current content, byte for byte, by its media type
 //! workflows/<id>/workflow.lock                   mirror of the lease
 //! workflows/<id>/workflow.lock.<sha256>.odd      a foreign file found in the mirror's place; its author may inspect and delete it
 //! versions/<id>/<generation>-<version_id>        a version: its envelope, its record, its content

@@ -87,7 +87,7 @@ impl Operation {
     pub const SAVE: Self = Self(Cow::Borrowed("save"));
     /// The workflow was deleted.
     pub const DELETE: Self = Self(Cow::Borrowed("delete"));
-    /// A person's edit of `workflow.json` was kept.
+    /// A person's edit of the working copy was kept.
     pub const ADOPT: Self = Self(Cow::Borrowed("adopt"));
     /// Two stored versions were merged without a person's choice.
     pub const MERGE: Self = Self(Cow::Borrowed("merge"));

@@ -21,7 +21,7 @@ pub(super) fn changes(before: &Document, after: &Document) -> Vec<Change> {
     vec![Change { path: Path::ROOT, before: Some(described(before)), after: Some(described(after)) }]
 }
 
-/// Stands for a content that is not shown: it may be long, and it may be no text.
+/// Describes a content instead of showing it: it may be long, and it may be no text.
 fn described(document: &Document) -> Fragment {
     let text = format!("{} bytes of {}, {}", document.size(), document.media_type(), document.hash());
     Fragment::written(&Value::String(text))

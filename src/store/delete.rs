@@ -2,7 +2,7 @@ use super::{ChangeRequest, Saved, Store, change::Task, request::check_message};
 use crate::Result;
 
 impl Store {
-    /// Deletes a workflow: adds a generation that marks the deletion, and removes `workflow.json`. The
+    /// Deletes a workflow: adds a generation that marks the deletion, and removes the working copy. The
     /// versions stay, so the workflow can be restored. Deleting a deleted workflow changes nothing.
     ///
     /// # Errors

@@ -17,13 +17,13 @@ use crate::{
 const ROUNDS: u32 = 3;
 
 impl Store {
-    /// Brings `workflow.json` and `workflow.lock` of a workflow in line with its head. Returns the keys of
+    /// Brings the working copy and `workflow.lock` of a workflow in line with its head. Returns the keys of
     /// the files that were corrected.
     ///
     /// Invariant: the head decides, so the effect of a request that lands late (see
     /// `docs/decisions/0050-late-copies.md`) is found and undone by a later call. No data of a person is
     /// lost: a foreign file in place of the mirror is kept beside the new mirror, and an edited
-    /// `workflow.json` is not changed.
+    /// working copy is not changed.
     pub(super) async fn bring_in_line(&self, id: &WorkflowId) -> Result<Vec<Key>> {
         let mut changed = Vec::new();
         if self.shared.locks.inspect(id).await?.mended {
@@ -70,7 +70,7 @@ impl Store {
         Ok(removed)
     }
 
-    /// The same for `workflow.json` alone. Returns false if it was in line already, or is still not in line.
+    /// The same for the working copy alone. Returns false if it was in line already, or is still not in line.
     pub(super) async fn bring_copy_in_line(&self, id: &WorkflowId) -> Result<bool> {
         let mut was_not = false;
         for _ in 0..ROUNDS {

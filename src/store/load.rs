@@ -114,13 +114,13 @@ impl Loaded {
 impl Store {
     /// Returns the current content, verified by its hash.
     ///
-    /// The content is read from `workflow.json`, in the same round trip as the head. If that file holds other
-    /// bytes, the content is read from the version itself, and `workflow.json` is updated if writing is
+    /// The content is read from the working copy, in the same round trip as the head. If that file holds other
+    /// bytes, the content is read from the version itself, and the working copy is updated if writing is
     /// allowed and the file is not a person's edit.
     ///
     /// # Errors
     /// [`Error::WorkflowMissing`]; [`Error::HeadHurt`] if the head was lost; [`Conflict::ModifiedOutside`] if
-    /// a person edited `workflow.json` on a disk, because returning either text silently would be wrong;
+    /// a person edited the working copy on a disk, because returning either text silently would be wrong;
     /// [`Error::Corrupt`] if the version is missing or damaged; errors of the storage.
     pub async fn load(&self, id: &WorkflowId) -> Result<Loaded> {
         let objects = &self.shared.objects;
@@ -253,7 +253,7 @@ impl Store {
         content_of(id, version).map(|content| Loaded { id: id.clone(), record, content })
     }
 
-    /// Updates `workflow.json`, if it still holds what was read as `copy` between two reads of `head`.
+    /// Updates the working copy, if it still holds what was read as `copy` between two reads of `head`.
     ///
     /// A failed write is only logged, because the reader has the content. A person's edit is kept and
     /// returned as an error. So is a copy with the content of a version that a lost head had: it is the

@@ -169,7 +169,7 @@ impl Store {
     }
 
     /// Completes background work: waits for work that operations before this call left to do after their
-    /// answer (a fold of the index, on a bucket the copies in `workflow.json`, the release of leases whose
+    /// answer (a fold of the index, on a bucket the working copies, the release of leases whose
     /// guards were dropped). Several callers may close at the same time. Saved data is durable without this
     /// call.
     ///
@@ -192,7 +192,7 @@ impl Store {
     /// - A change that waits for a lock or for a resolver is not waited for. It fails in the same way, unless
     ///   an earlier attempt of it is in doubt ([`Error::OutcomeUnknown`]).
     /// - **A change whose future is kept and not polled is waited for without end**, and so is a load, which may
-    ///   refresh `workflow.json`. After a `select!` drop the futures, or go on polling them beside the shutdown. A
+    ///   refresh the working copy. After a `select!` drop the futures, or go on polling them beside the shutdown. A
     ///   dropped change has an unknown outcome.
     /// - A guard that is held is not waited for. It goes on renewing its lease, because its holder may rely on
     ///   the lease for things outside of the store, and it can be released. Release the guards first for a

@@ -51,7 +51,7 @@ pub struct Saved {
     pub lease: Option<Lease>,
     /// How a conflict was resolved; none if there was no conflict.
     pub resolved: Option<Resolved>,
-    /// The change was made, but `workflow.json` or `workflow.lock` could not be refreshed. A later load
+    /// The change was made, but the working copy or `workflow.lock` could not be refreshed. A later load
     /// detects and repairs that.
     pub copy_error: Option<Error>,
     /// The change was made and is listed, but maintenance of the index failed. A later save or `reindex`

@@ -32,7 +32,7 @@ pub struct Status {
     pub index: IndexStatus,
     /// The locks, expired ones included.
     pub locked: Vec<LockState>,
-    /// Workflows whose `workflow.json` a person edited in place.
+    /// Workflows whose working copy a person edited in place.
     pub edited: Vec<WorkflowId>,
     /// Workflows that cannot be read, and why.
     pub unreadable: Vec<Unreadable>,
@@ -59,7 +59,7 @@ pub struct IndexStatus {
 
 impl Store {
     /// Summarizes the store. It reads every head to find the locks, and on storages where people may edit
-    /// files it reads every `workflow.json` to find their edits.
+    /// files it reads every working copy to find their edits.
     ///
     /// # Errors
     /// Errors of the storage. Damaged objects are listed instead.

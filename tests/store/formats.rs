@@ -270,6 +270,13 @@ async fn head_put_back_across_a_change_of_format_is_noticed() {
             assert!(matches!(error, Error::HeadHurt { .. }), "{kind:?}: {error}");
         }
         assert_eq!(site.dump().await, before, "{kind:?}");
+        // A copy of the old format that is there as well is removed with the move of the head.
+        site.put(JSON, plan("1")).await;
+        let planned = other.plan_repair(&[]).await.unwrap();
+        assert_eq!(other.repair(planned).await.unwrap().moved.len(), 1);
+        assert_eq!(site.keys("workflows/a/workflow.").await, [MARKDOWN], "{kind:?}");
+        assert_eq!(other.load(&id("a")).await.unwrap().content, markdown("two", 0));
+        assert_eq!(notices(&other.verify().await.unwrap()), [""; 0], "{kind:?}");
     }
 }
 

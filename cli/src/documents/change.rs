@@ -35,7 +35,7 @@ struct Resolution<'a> {
     /// The lease that was taken away.
     #[serde(skip_serializing_if = "Option::is_none")]
     broken_lease: Option<&'a str>,
-    /// The generation that keeps an edit of `workflow.json`.
+    /// The generation that keeps an edit of the working copy.
     #[serde(skip_serializing_if = "Option::is_none")]
     kept_edit: Option<u64>,
 }

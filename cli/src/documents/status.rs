@@ -16,7 +16,7 @@ pub(crate) struct Status<'a> {
     #[serde(flatten)]
     index: IndexState,
     locked: Vec<Lock<'a>>,
-    /// Workflows whose `workflow.json` a person edited.
+    /// Workflows whose working copy a person edited.
     modified_outside: Vec<&'a str>,
     unreadable: Vec<Unread<'a>>,
     waiting: Vec<OnlyInJournal<'a>>,

@@ -74,7 +74,7 @@ pub(crate) struct Moved {
     pub(crate) fence: u64,
     /// Objects that are missing and were not restored.
     pub(crate) missing: Vec<String>,
-    /// Whether `workflow.json` holds an edit, which stays.
+    /// Whether the working copy holds an edit, which stays.
     pub(crate) keeps_edit: bool,
 }
 

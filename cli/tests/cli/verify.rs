@@ -29,7 +29,7 @@ fn a_repair_writes_missing_copies_without_asking() {
     let found = place.run(["verify"]).succeeds();
     assert!(found.out().starts_with("NOTICE  workflows/a/workflow.json: missing;"), "{}", found.out());
     let planned = place.run(["verify", "--repair", "-n"]).succeeds();
-    let line = "REPAIR  a: its workflow.json and workflow.lock would be brought in line\n";
+    let line = "REPAIR  a: its working copy and workflow.lock would be brought in line\n";
     assert!(planned.out().starts_with(line), "{}", planned.out());
     let planned = place.run(["verify", "--repair", "-n", "--json"]).succeeds().json();
     assert_eq!(

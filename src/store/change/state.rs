@@ -117,7 +117,7 @@ pub(crate) struct Written {
     pub(crate) head: Head,
     /// Nothing changed, so no version was made.
     pub(crate) unchanged: bool,
-    /// The change is committed, but `workflow.json` or the mirror of the lease could not be refreshed.
+    /// The change is committed, but the working copy or the mirror of the lease could not be refreshed.
     pub(crate) copy_error: Option<Error>,
     /// The change is committed, but the index could not be folded.
     pub(crate) index_error: Option<Error>,

@@ -38,7 +38,7 @@ pub struct RepairPlan {
     pub moves: Vec<HeadMove>,
     /// Workflows whose newest version is not certain: a person must choose one.
     pub undecided: Vec<UndecidedHead>,
-    /// Workflows whose `workflow.json` or `workflow.lock` would be brought in line with the head.
+    /// Workflows whose working copy or `workflow.lock` would be brought in line with the head.
     pub out_of_line: BTreeSet<WorkflowId>,
 }
 
@@ -58,11 +58,11 @@ pub struct HeadMove {
     pub fence: u64,
     /// The keys of ancestors of that version that are missing or damaged. They are not restored.
     pub missing: Vec<String>,
-    /// `workflow.json` holds a person's edit, which is kept.
+    /// The working copy holds a person's edit, which is kept.
     pub keeps_edit: bool,
     stored: StoredHead,
     current: Current,
-    copy: Option<Operation>,
+    copies: Vec<Operation>,
 }
 
 /// A workflow that cannot be repaired without a person: the person must choose its version, or inspect one of
@@ -188,7 +188,7 @@ impl Store {
         Ok(plan)
     }
 
-    /// Carries out a plan: moves heads, then brings `workflow.json` and `workflow.lock` of other workflows in
+    /// Carries out a plan: moves heads, then brings the working copy and `workflow.lock` of other workflows in
     /// line with their heads. The old content stays in the chain. The lease of a hurt head is taken away and
     /// the fence is raised, so its holder cannot write under it any more.
     ///
@@ -263,9 +263,22 @@ impl Store {
                 let when = found
                     .as_ref()
                     .map_or(Precondition::Absent, |copy| Precondition::Is(copy.meta.version.clone()));
-                (copy_of(objects, &id, chosen, key, found.is_some(), when).await?, false)
+                (copy_of(objects, &id, chosen, key.clone(), found.is_some(), when).await?, false)
             }
         };
+        let mut copies = Vec::from_iter(copy);
+        // The copy of the present version has another name if its format is another one.
+        let before = keys::copy_of(&stored.head);
+        if before != key
+            && let Some(found) = objects.get(&before).await?
+            && lineage.contents.contains(&ContentHash::of(&found.bytes))
+        {
+            let when = match objects.traits.conditional_delete {
+                true => Precondition::Is(found.meta.version),
+                false => Precondition::Always,
+            };
+            copies.push(Operation::delete(before).when(when));
+        }
         Ok(Some(HeadMove {
             reason,
             from: stored.head.current.as_ref().map(|current| current.record.generation),
@@ -274,7 +287,7 @@ impl Store {
             missing: lineage.missing,
             keeps_edit,
             current: Current::restored(record.clone(), *record_hash, lineage.jumps),
-            copy,
+            copies,
             id,
             stored,
         }))
@@ -314,7 +327,7 @@ impl Store {
         let pending = keys::pending(id, tip, &attempt, 0);
         // IMPORTANT: the pending record comes first, so that no reader of the index misses the move; the copy
         // and the history come after the head.
-        let after = [Operation::put(told, line)].into_iter().chain(head.copy.clone()).chain(mirror.write);
+        let after = [Operation::put(told, line)].into_iter().chain(head.copies.clone()).chain(mirror.write);
         let around = Around {
             before: vec![Operation::put(pending, Vec::new())],
             beside: mirror.keep,

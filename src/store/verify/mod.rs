@@ -41,7 +41,7 @@ pub struct Report {
     /// Workflows whose head was removed, replaced by an older state, or cannot be read: [`Store::repair`]
     /// moves it.
     pub hurt: Vec<WorkflowId>,
-    /// Workflows whose `workflow.json` or `workflow.lock` differs from the head, not counting a person's
+    /// Workflows whose working copy or `workflow.lock` differs from the head, not counting a person's
     /// edits: [`Store::repair`] brings these files in line.
     pub out_of_line: BTreeSet<WorkflowId>,
     /// Versions outside of the chains. Their status is decided by the operation history, which is read once
