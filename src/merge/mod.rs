@@ -136,15 +136,17 @@ pub fn merge(base: Option<&Document>, ours: &Document, theirs: &Document, limits
     }
     // Without a base of the same format every difference is an overlap.
     let base = base.filter(|base| base.media_type() == ours.media_type());
-    match Kind::of([ours, theirs]) {
-        Kind::Json => {}
-        Kind::Markdown => return markdown::merge(base, ours, theirs, limits),
-        Kind::Whole => return whole::merge(base, ours, theirs),
+    let kind = Kind::of([ours, theirs]);
+    if let Kind::Whole = kind {
+        return whole::merge(base, ours, theirs);
     }
     if let Err(too_much) = bounds::check(base.into_iter().chain([ours, theirs])) {
         return Merge::TooMuch(too_much);
     }
-    json::merge(base, ours, theirs, limits)
+    match kind {
+        Kind::Markdown => markdown::merge(base, ours, theirs, limits),
+        Kind::Json | Kind::Whole => json::merge(base, ours, theirs, limits),
+    }
 }
 
 /// Lists the changes from `before` to `after`, in document order: additions and changes in the order of
@@ -160,13 +162,15 @@ pub fn changes(before: &Document, after: &Document) -> Result<Vec<Change>, TooMu
     if before.bytes() == after.bytes() && before.media_type() == after.media_type() {
         return Ok(Vec::new());
     }
-    match Kind::of([before, after]) {
-        Kind::Json => {}
-        Kind::Markdown => return Ok(markdown::changes(before, after)),
-        Kind::Whole => return Ok(whole::changes(before, after)),
+    let kind = Kind::of([before, after]);
+    if let Kind::Whole = kind {
+        return Ok(whole::changes(before, after));
     }
     bounds::check([before, after])?;
-    Ok(json::changes(before, after))
+    Ok(match kind {
+        Kind::Markdown => markdown::changes(before, after),
+        Kind::Json | Kind::Whole => json::changes(before, after),
+    })
 }
 
 /// How documents are compared.

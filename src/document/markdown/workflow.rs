@@ -14,7 +14,7 @@ use super::{
 pub(in crate::document) fn read(bytes: &[u8]) -> Result<Facts, DocumentError> {
     let text = std::str::from_utf8(bytes).map_err(|error| DocumentError::not_utf8(bytes, error))?;
     let workflow = parse(text).map_err(refusal)?;
-    Ok(Facts { metadata: metadata(&workflow), body: Body::of_markdown(text), ..Facts::default() })
+    Ok(Facts { metadata: metadata(&workflow), body: Body::of_markdown(text) })
 }
 
 fn refusal(MarkdownRefusal { defects, more }: MarkdownRefusal) -> DocumentError {

@@ -6,13 +6,14 @@ use crate::document::quoted;
 
 use super::scalar::{self, ScalarKind};
 use super::scanner::{Scanner, TokenKind};
-use super::{MAX_ALIASED, MAX_DEPTH, YamlError, YamlMap, YamlValue};
+use super::{ALIASED_PER_BYTE, MAX_ALIASED, MAX_DEPTH, YamlError, YamlMap, YamlValue};
 
 type Read<T> = Result<T, YamlError>;
 
 /// Reads the only document of `text`.
 pub(super) fn document(text: &str) -> Read<YamlValue> {
-    let mut composer = Composer { scanner: Scanner::new(text)?, anchors: BTreeMap::new(), aliased: 0 };
+    let left = text.len().saturating_add(64).saturating_mul(ALIASED_PER_BYTE).min(MAX_ALIASED);
+    let mut composer = Composer { scanner: Scanner::new(text)?, anchors: BTreeMap::new(), left };
     composer.document()
 }
 
@@ -20,8 +21,8 @@ struct Composer {
     scanner: Scanner,
     /// The values of the anchors; none while the value is being read.
     anchors: BTreeMap<String, Option<Anchored>>,
-    /// What aliases have added to the tree, in the units of [`MAX_ALIASED`].
-    aliased: usize,
+    /// What aliases may still add to the tree, in the units of [`MAX_ALIASED`].
+    left: usize,
 }
 
 #[derive(Clone)]
@@ -193,10 +194,8 @@ impl Composer {
     }
 
     fn spend(&mut self, weight: usize, line: usize) -> Read<()> {
-        self.aliased += weight;
-        if self.aliased > MAX_ALIASED {
-            return Err(YamlError::new(line, "aliases expand to too much"));
-        }
+        let left = self.left.checked_sub(weight);
+        self.left = left.ok_or_else(|| YamlError::new(line, "aliases expand to too much"))?;
         Ok(())
     }
 

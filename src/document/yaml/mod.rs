@@ -19,6 +19,8 @@ pub(super) use scalar::{decimal_integer, float};
 pub(super) const MAX_DEPTH: usize = 128;
 /// The maximum that aliases may add to a tree: a value counts 64, and each byte of its text one.
 const MAX_ALIASED: usize = 8 << 20;
+/// The same for each byte of the text: a document may have many texts.
+const ALIASED_PER_BYTE: usize = 64;
 /// The maximum number of digits of an integer. Python has the same limit for decimal ones.
 pub(super) const MAX_DIGITS: usize = 4300;
 

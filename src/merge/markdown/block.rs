@@ -1,6 +1,6 @@
 //! A markdown workflow as a tree of named blocks, which are merged by their names.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
@@ -17,20 +17,24 @@ use crate::{
 pub(super) enum Name {
     FrontMatter,
     Preamble,
-    Section(SectionKind, String, usize),
-    Item(String, usize),
+    Section(SectionKind),
+    /// A section without a meaning. If a version has several of its name, they are told apart by their whole
+    /// text, because their number changes when one is removed.
+    OtherSection(String, Option<String>),
+    Item(String),
     /// The line that opens a block: a heading, or the first line of the front matter.
     Opening,
     /// The line that closes the front matter.
     Closing,
     Title,
-    /// A parameter, inline or as a fence, or a key of the front matter.
+    /// A parameter, inline or as a fence, or a key of the front matter. The number counts equal keys.
     Key(String, usize),
-    Prose(usize),
+    /// A run of text, named by what is before it: a parameter, the title, or other lines.
+    Text(Option<String>),
     /// Blank lines before everything else.
-    Blank(usize),
-    /// Lines without a meaning.
-    Ignored(usize),
+    Blank,
+    /// Lines without a meaning, named like text and counted.
+    Ignored(Option<String>, usize),
 }
 
 /// How a block is merged if both sides changed it.
@@ -38,12 +42,14 @@ pub(super) enum Name {
 pub(super) enum Nature {
     /// By its parts.
     Parts,
-    /// By its lines, which begin and end at these offsets of the text.
+    /// By its lines, which are those of its value.
     Lines,
     /// As a whole.
     Whole,
-    /// Never: a value that programs note. The later one counts.
+    /// Never: a value that programs note. The values of the side with more runs count.
     Volatile,
+    /// Never: blank lines.
+    Layout,
 }
 
 /// A part of a document.
@@ -51,9 +57,9 @@ pub(super) enum Nature {
 pub(super) struct Block<'d> {
     pub(super) name: Name,
     pub(super) nature: Nature,
-    /// The whole block, without the blank lines after it.
+    /// The block without the last line end.
     pub(super) text: &'d str,
-    /// The blank lines after it; empty for a block with parts, whose last part has them.
+    /// That line end and the blank lines after it; empty for a block with parts, whose last part has them.
     pub(super) gap: &'d str,
     /// The range of its value in the text: without a heading's marks, a parameter's key, or a fence.
     value: (usize, usize),
@@ -63,56 +69,60 @@ pub(super) struct Block<'d> {
 impl Name {
     /// The path of a block of this name.
     pub(super) fn path(&self, parent: &Path) -> Path {
-        let again = |name: &str, nth: usize| match nth {
-            0 => name.to_owned(),
-            nth => format!("{name} #{}", nth + 1),
+        let after = |name: &str, after: &Option<String>| match after {
+            None => name.to_owned(),
+            Some(key) => format!("{name} after {key}"),
         };
         match self {
             Self::FrontMatter => parent.key("front_matter"),
             Self::Preamble => parent.clone(),
-            Self::Section(kind, name, nth) => match kind {
-                SectionKind::Inputs => parent.key("inputs"),
-                SectionKind::Steps => parent.key("steps"),
-                SectionKind::Outputs => parent.key("outputs"),
-                SectionKind::Cache => parent.key("cache"),
-                _ => parent.key("sections").key(again(name, *nth)),
-            },
-            Self::Item(id, nth) => parent.join(Step::Node(again(id, *nth))),
+            Self::Section(SectionKind::Inputs) => parent.key("inputs"),
+            Self::Section(SectionKind::Steps) => parent.key("steps"),
+            Self::Section(SectionKind::Outputs) => parent.key("outputs"),
+            Self::Section(_) => parent.key("cache"),
+            Self::OtherSection(name, _) => parent.key("sections").key(name.as_str()),
+            Self::Item(id) => parent.join(Step::Node(id.clone())),
             Self::Opening => parent.key("heading"),
             Self::Closing => parent.key("end"),
             Self::Title => parent.key("title"),
-            Self::Key(key, nth) => parent.key(again(key, *nth)),
-            Self::Prose(nth) => parent.key(again("text", *nth)),
-            Self::Blank(nth) => parent.key(again("blank", *nth)),
-            Self::Ignored(nth) => parent.key(again("ignored", *nth)),
+            Self::Key(key, nth) => parent.key(numbered(key, *nth)),
+            Self::Text(key) => parent.key(after("text", key)),
+            Self::Blank => parent.key("blank lines"),
+            Self::Ignored(key, nth) => parent.key(format!("{} #{}", after("ignored", key), nth + 1)),
         }
     }
 }
 
+/// The names of sections without a meaning that a version has several times.
+pub(super) fn crowded<'o>(outlines: impl IntoIterator<Item = &'o MarkdownOutline>) -> HashSet<String> {
+    let mut crowded = HashSet::new();
+    for outline in outlines {
+        let mut seen = HashSet::new();
+        let others = outline.sections.iter().filter(|section| section.kind == SectionKind::Other);
+        crowded.extend(others.map(|section| &section.name).filter(|name| !seen.insert(*name)).cloned());
+    }
+    crowded
+}
+
 impl<'d> Block<'d> {
     /// Splits a document by its outline.
-    pub(super) fn tree(text: &'d str, outline: &MarkdownOutline) -> Vec<Self> {
+    pub(super) fn tree(text: &'d str, outline: &MarkdownOutline, crowded: &HashSet<String>) -> Vec<Self> {
         let mut blocks = Vec::new();
-        let of = |range: &std::ops::Range<usize>| text.get(range.clone()).unwrap_or_default();
-        let front_matter = of(&outline.front_matter);
+        let front_matter = text.get(outline.front_matter.clone()).unwrap_or_default();
         if !front_matter.is_empty() {
             let parts = front_matter_parts(front_matter);
-            blocks.push(Self::container(Name::FrontMatter, front_matter, parts));
+            blocks.push(Self::container(Name::FrontMatter, spanned(text, &parts), parts));
         }
-        let mut sections = HashMap::new();
         for (nth, section) in std::iter::once(&outline.preamble).chain(&outline.sections).enumerate() {
             let parts = section_parts(text, section);
             let whole = spanned(text, &parts);
-            let name = match nth {
-                0 => Name::Preamble,
-                _ => {
-                    let name = match section.kind {
-                        SectionKind::Other => section.name.clone(),
-                        _ => String::new(),
-                    };
-                    let nth = count(&mut sections, (section.kind, name.clone()));
-                    Name::Section(section.kind, name, nth)
+            let name = match section.kind {
+                _ if nth == 0 => Name::Preamble,
+                SectionKind::Other => {
+                    let told_apart = crowded.contains(&section.name).then(|| whole.to_owned());
+                    Name::OtherSection(section.name.clone(), told_apart)
                 }
+                kind => Name::Section(kind),
             };
             if !parts.is_empty() {
                 blocks.push(Self::container(name, whole, parts));
@@ -125,8 +135,16 @@ impl<'d> Block<'d> {
         Self { name, nature: Nature::Parts, text, gap: "", value: (0, text.len()), parts }
     }
 
-    fn leaf(name: Name, nature: Nature, text: &'d str, value: (usize, usize)) -> Self {
-        Self { name, nature, text, gap: "", value, parts: Vec::new() }
+    /// A leaf with these lines. The range is that of its value in them.
+    fn leaf(name: Name, nature: Nature, lines: &'d str, value: (usize, usize)) -> Self {
+        let text = lines.strip_suffix('\n').unwrap_or(lines);
+        let gap = lines.get(text.len()..).unwrap_or_default();
+        let value = (value.0.min(text.len()), value.1.min(text.len()));
+        Self { name, nature, text, gap, value, parts: Vec::new() }
+    }
+
+    fn whole(name: Name, lines: &'d str) -> Self {
+        Self::leaf(name, Nature::Whole, lines, (0, lines.len()))
     }
 
     /// The value as people read it.
@@ -144,9 +162,18 @@ impl<'d> Block<'d> {
         let shown = match self.nature {
             Nature::Parts => self.text.trim_end(),
             Nature::Lines => self.value(),
-            Nature::Whole | Nature::Volatile => self.value().trim(),
+            Nature::Whole | Nature::Volatile | Nature::Layout => self.value().trim(),
         };
         Fragment::written(&Value::String(shown.to_owned()))
+    }
+
+    /// Whether a block differs from another one in nothing but what programs note.
+    pub(super) fn is_but_noted(&self, other: &Self) -> bool {
+        let kept = |block: &Self| -> Vec<(Name, String)> {
+            let parts = block.parts.iter().filter(|part| part.nature != Nature::Volatile);
+            parts.map(|part| (part.name.clone(), part.text.to_owned())).collect()
+        };
+        self.nature == Nature::Parts && self.name == Name::FrontMatter && kept(self) == kept(other)
     }
 }
 
@@ -159,15 +186,11 @@ fn spanned<'d>(text: &'d str, parts: &[Block<'d>]) -> &'d str {
 }
 
 fn section_parts<'d>(text: &'d str, section: &MarkdownSection) -> Vec<Block<'d>> {
-    let heading = text.get(section.heading.clone()).unwrap_or_default();
-    let mut parts = heading_part(heading);
+    let mut parts = heading_part(text.get(section.heading.clone()).unwrap_or_default());
     pieces(text, &section.lead, &mut parts);
-    let mut items = HashMap::new();
     for item in &section.items {
-        let parts_of_item = item_parts(text, item);
-        let name = Name::Item(item.id.clone(), count(&mut items, item.id.clone()));
-        let whole = spanned(text, &parts_of_item);
-        parts.push(Block::container(name, whole, parts_of_item));
+        let of_item = item_parts(text, item);
+        parts.push(Block::container(Name::Item(item.id.clone()), spanned(text, &of_item), of_item));
     }
     parts
 }
@@ -179,95 +202,134 @@ fn item_parts<'d>(text: &'d str, item: &MarkdownItem) -> Vec<Block<'d>> {
 }
 
 fn heading_part(heading: &str) -> Vec<Block<'_>> {
-    let whole = (0, heading.len());
-    let part = (!heading.is_empty()).then(|| Block::leaf(Name::Opening, Nature::Whole, heading, whole));
-    part.into_iter().collect()
+    (!heading.is_empty()).then(|| Block::whole(Name::Opening, heading)).into_iter().collect()
 }
 
-/// Adds the pieces of a section or an item.
+/// Adds the pieces of a section or an item. Text with the blank lines within is one block.
 fn pieces<'d>(text: &'d str, pieces: &[MarkdownPiece], parts: &mut Vec<Block<'d>>) {
-    let mut seen = HashMap::new();
-    for piece in pieces {
-        let whole = text.get(piece.range.clone()).unwrap_or_default();
-        if piece.kind == PieceKind::Blank
-            && let Some(last) = parts.last_mut()
-        {
-            last.gap = whole;
-            continue;
-        }
-        let mut nth = |kind: &str| count(&mut seen, kind.to_owned());
-        let all = (0, whole.len());
-        parts.push(match &piece.kind {
-            PieceKind::Title => Block::leaf(Name::Title, Nature::Whole, whole, all),
-            PieceKind::Prose => {
-                Block::leaf(Name::Prose(nth("prose of the workflow")), Nature::Lines, whole, all)
+    let mut keys = HashMap::new();
+    let mut ignored = HashMap::new();
+    // What text is named by. It is another one after each block, so no two blocks have one name.
+    let mut anchor: Option<String> = None;
+    for (nth, piece) in pieces.iter().enumerate() {
+        let lines = text.get(piece.range.clone()).unwrap_or_default();
+        match &piece.kind {
+            PieceKind::Title => {
+                parts.push(Block::whole(Name::Title, lines));
+                anchor = Some("title".to_owned());
             }
-            PieceKind::Blank => Block::leaf(Name::Blank(nth("blank lines")), Nature::Whole, whole, all),
-            PieceKind::Parameter { keys } => parameter(keys, whole, &mut nth),
-            PieceKind::Fence { parameter } => fence(parameter.as_deref(), whole, &mut nth),
-            _ => Block::leaf(Name::Ignored(nth("ignored lines")), Nature::Lines, whole, all),
-        });
+            PieceKind::Parameter { keys: names } => {
+                let key = names.join(", ");
+                let number = count(&mut keys, key.clone());
+                parts.push(parameter(key.clone(), number, names.len() == 1, lines));
+                anchor = Some(numbered(&key, number));
+            }
+            PieceKind::Fence { parameter: Some(key) } => {
+                let number = count(&mut keys, key.clone());
+                parts.push(fence(key, number, lines));
+                anchor = Some(numbered(key, number));
+            }
+            PieceKind::Blank => match parts.last_mut() {
+                Some(last) => {
+                    let start = piece.range.start - last.gap.len();
+                    last.gap = text.get(start..piece.range.end).unwrap_or_default();
+                }
+                None => parts.push(Block::leaf(Name::Blank, Nature::Layout, lines, (0, lines.len()))),
+            },
+            PieceKind::Prose => {
+                let name = Name::Text(anchor.clone());
+                let before = pieces.get(nth.wrapping_sub(2)).filter(|_| nth >= 2);
+                let continues = before.is_some_and(|before| before.kind == PieceKind::Prose);
+                match parts.last_mut().filter(|last| continues && last.name == name) {
+                    Some(last) => {
+                        let start = piece.range.start - last.gap.len() - last.text.len();
+                        let all = text.get(start..piece.range.end).unwrap_or_default();
+                        *last = Block::leaf(name, Nature::Lines, all, (0, all.len()));
+                    }
+                    None => parts.push(Block::leaf(name, Nature::Lines, lines, (0, lines.len()))),
+                }
+            }
+            _ => {
+                let number = count(&mut ignored, ());
+                let name = Name::Ignored(anchor.clone(), number);
+                parts.push(Block::leaf(name, Nature::Lines, lines, (0, lines.len())));
+                anchor = Some(numbered("ignored lines", number));
+            }
+        }
     }
 }
 
+fn numbered(name: &str, nth: usize) -> String {
+    if nth == 0 { name.to_owned() } else { format!("{name} #{}", nth + 1) }
+}
+
 /// A parameter that is written inline. A block of text after `|` or `>` is merged by its lines.
-fn parameter<'d>(keys: &[String], whole: &'d str, nth: &mut dyn FnMut(&str) -> usize) -> Block<'d> {
-    let key = keys.join(", ");
-    let number = nth(&format!("= {key}"));
-    let first_line = whole.find('\n').map_or(whole.len(), |at| at + 1);
-    let first = whole.get(..first_line).unwrap_or_default();
+fn parameter(key: String, number: usize, is_single: bool, lines: &str) -> Block<'_> {
+    let first_line = lines.find('\n').map_or(lines.len(), |at| at + 1);
+    let first = lines.get(..first_line).unwrap_or_default();
     let value = first.find(':').map_or(0, |at| at + 1);
     let header = first.get(value..).unwrap_or_default().trim();
-    let is_text = header.starts_with(['|', '>']) && first_line < whole.len() && keys.len() == 1;
+    let is_text = header.starts_with(['|', '>']) && first_line < lines.len() && is_single;
     let (nature, start) = if is_text { (Nature::Lines, first_line) } else { (Nature::Whole, value) };
-    Block::leaf(Name::Key(key, number), nature, whole, (start, whole.len()))
+    Block::leaf(Name::Key(key, number), nature, lines, (start, lines.len()))
 }
 
 /// A fence: its value is what is between its first and its last line.
-fn fence<'d>(parameter: Option<&str>, whole: &'d str, nth: &mut dyn FnMut(&str) -> usize) -> Block<'d> {
-    let start = whole.find('\n').map_or(whole.len(), |at| at + 1);
-    let end = whole.trim_end().rfind('\n').map_or(start, |at| at + 1).max(start);
-    let first = whole.get(..start).unwrap_or_default();
+fn fence<'d>(key: &str, number: usize, lines: &'d str) -> Block<'d> {
+    let start = lines.find('\n').map_or(lines.len(), |at| at + 1);
+    let end = lines.trim_end().rfind('\n').map_or(start, |at| at + 1).max(start);
+    let first = lines.get(..start).unwrap_or_default();
     // The value of a YAML fence is a tree and no text.
     let words: Vec<&str> = first.trim().trim_start_matches(['`', '~']).split_whitespace().collect();
     let is_yaml = words.len() > 1 && words.first().is_some_and(|word| word.eq_ignore_ascii_case("yaml"));
     let nature = if is_yaml { Nature::Whole } else { Nature::Lines };
-    let name = match parameter {
-        Some(key) => Name::Key(key.to_owned(), nth(&format!("= {key}"))),
-        None => Name::Ignored(nth("ignored lines")),
-    };
-    Block::leaf(name, nature, whole, (start, end))
+    Block::leaf(Name::Key(key.to_owned(), number), nature, lines, (start, end))
 }
 
-/// Splits front matter into its keys, by the lines that begin one. Comments belong to the key before them. If it is
-/// not in block style, it is one part.
+/// Splits front matter into its keys, by the lines that begin one. Comments are blocks of their own. If a line at
+/// the first column begins no plain key, what is between the first and the last line is one block.
 fn front_matter_parts(text: &str) -> Vec<Block<'_>> {
-    let mut parts: Vec<Block<'_>> = Vec::new();
-    let mut seen = HashMap::new();
-    let (mut at, last) = (0, text.split_inclusive('\n').count().saturating_sub(1));
-    for (nth, line) in text.split_inclusive('\n').enumerate() {
-        let whole = (0, line.len());
-        match key_of(line) {
-            _ if nth == 0 => parts.push(Block::leaf(Name::Opening, Nature::Whole, line, whole)),
-            _ if nth == last => parts.push(Block::leaf(Name::Closing, Nature::Whole, line, whole)),
-            Some((key, colon)) => {
-                let nature = if is_volatile(&key) { Nature::Volatile } else { Nature::Whole };
-                let name = Name::Key(key.clone(), count(&mut seen, key));
-                parts.push(Block::leaf(name, nature, line, (colon + 1, line.len())));
-            }
-            None => {
-                match parts.last_mut().filter(|part| matches!(part.name, Name::Key(..) | Name::Ignored(_))) {
-                    Some(part) => {
-                        let start = at - part.text.len();
-                        part.text = text.get(start..at + line.len()).unwrap_or_default();
-                        part.value.1 = part.text.len();
-                    }
-                    None => parts.push(Block::leaf(Name::Ignored(0), Nature::Whole, line, whole)),
-                }
-            }
-        }
-        at += line.len();
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let (Some((opening, rest)), true) = (lines.split_first(), lines.len() > 1) else {
+        return vec![Block::whole(Name::Opening, text)];
+    };
+    let (closing, inner) = rest.split_last().unwrap_or((&"", &[]));
+    let opening = Block::whole(Name::Opening, opening);
+    let closing = Block::whole(Name::Closing, closing);
+    let start = opening.text.len() + opening.gap.len();
+    let all = text.get(start..text.len() - closing.text.len() - closing.gap.len()).unwrap_or_default();
+    let is_plain = |line: &&&str| {
+        let line = **line;
+        line.trim().is_empty() || line.starts_with([' ', '-', '#']) || key_of(line).is_some()
+    };
+    let begins = inner.first().is_none_or(|line| line.starts_with('#') || key_of(line).is_some());
+    let mut parts = vec![opening];
+    if !begins || inner.iter().filter(is_plain).count() < inner.len() {
+        parts.push(Block::whole(Name::Ignored(None, 0), all));
+        parts.push(closing);
+        return parts;
     }
+    let (mut at, mut keys, mut comments) = (start, HashMap::new(), HashMap::new());
+    let mut last_key = None;
+    for line in inner {
+        let line_start = at;
+        at += line.len();
+        if let Some((key, colon)) = key_of(line) {
+            let nature = if is_volatile(&key) { Nature::Volatile } else { Nature::Whole };
+            let name = Name::Key(key.clone(), count(&mut keys, key.clone()));
+            parts.push(Block::leaf(name, nature, line, (colon + 1, line.len())));
+            last_key = Some(key);
+        } else if line.starts_with('#') {
+            let name = Name::Ignored(last_key.clone(), count(&mut comments, last_key.clone()));
+            parts.push(Block::whole(name, line));
+        } else if let Some(last) = parts.last_mut() {
+            // It continues the value, or is a blank line.
+            let start = line_start - last.gap.len() - last.text.len();
+            let lines = text.get(start..at).unwrap_or_default();
+            *last = Block::leaf(last.name.clone(), last.nature, lines, (last.value.0, lines.len()));
+        }
+    }
+    parts.push(closing);
     parts
 }
 
@@ -276,6 +338,7 @@ fn key_of(line: &str) -> Option<(String, usize)> {
     let colon = line.find(':')?;
     let key = line.get(..colon)?;
     let follows = line.get(colon + 1..)?.chars().next().is_none_or(char::is_whitespace);
-    let is_plain = !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
-    (is_plain && follows).then(|| (key.to_owned(), colon))
+    let is_plain =
+        !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'));
+    (is_plain && follows && !key.starts_with('-')).then(|| (key.to_owned(), colon))
 }

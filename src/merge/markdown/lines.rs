@@ -25,31 +25,84 @@ pub(super) fn lines(text: &str) -> Vec<&str> {
     text.split_inclusive('\n').collect()
 }
 
+/// How many pairs of lines may still be compared in one merge, or in one list of differences.
+#[derive(Debug)]
+pub(super) struct Budget(u64);
+
+impl Default for Budget {
+    /// The largest text with its largest difference takes a sixth of it.
+    fn default() -> Self {
+        Self(100_000_000)
+    }
+}
+
+impl Budget {
+    /// Whether texts of so many lines may be compared.
+    fn allows(&mut self, old: usize, new: usize) -> bool {
+        let cost = (old as u64).saturating_mul(new as u64);
+        let left = self.0.checked_sub(cost).filter(|_| old.max(new) <= MAX_LINES);
+        self.0 = left.unwrap_or(self.0);
+        left.is_some()
+    }
+}
+
 /// The changes from `old` to `new`, in order and not touching each other; none if the texts are too long.
-pub(super) fn hunks(old: &[&str], new: &[&str]) -> Option<Vec<Hunk>> {
+///
+/// A change among equal lines may be described in several ways. It is moved to the first line where it may be, so
+/// that the same change of two sides is described in the same way.
+pub(super) fn hunks(old: &[&str], new: &[&str], budget: &mut Budget) -> Option<Vec<Hunk>> {
     let before = old.iter().zip(new).take_while(|(old, new)| old == new).count();
     let rest = |lines: &[&str]| lines.len() - before;
     let pairs = old.iter().rev().zip(new.iter().rev());
     let after = pairs.take(rest(old).min(rest(new))).take_while(|(old, new)| old == new).count();
-    let [old, new] = [old, new].map(|lines| lines.get(before..lines.len() - after).unwrap_or_default());
-    if old.len().max(new.len()) > MAX_LINES {
+    let [inner_old, inner_new] =
+        [old, new].map(|lines| lines.get(before..lines.len() - after).unwrap_or_default());
+    if !budget.allows(inner_old.len(), inner_new.len()) {
         return None;
     }
     let moved = |range: Range<usize>| range.start + before..range.end + before;
     let mut hunks: Vec<Hunk> = Vec::new();
-    for op in capture_diff_slices(Algorithm::Myers, old, new) {
-        if matches!(op, DiffOp::Equal { .. }) {
-            continue;
-        }
-        let (old, new) = (moved(op.old_range()), moved(op.new_range()));
-        match hunks.last_mut() {
-            Some(last) if last.old.end == old.start && last.new.end == new.start => {
-                (last.old.end, last.new.end) = (old.end, new.end);
-            }
-            _ => hunks.push(Hunk { old, new }),
+    for op in capture_diff_slices(Algorithm::Myers, inner_old, inner_new) {
+        if !matches!(op, DiffOp::Equal { .. }) {
+            push(&mut hunks, Hunk { old: moved(op.old_range()), new: moved(op.new_range()) });
         }
     }
-    Some(hunks)
+    let mut canonical = Vec::with_capacity(hunks.len());
+    for hunk in hunks {
+        let hunk = raised(hunk, canonical.last(), old, new);
+        push(&mut canonical, hunk);
+    }
+    Some(canonical)
+}
+
+/// Adds a hunk, as a part of the last one if the two touch.
+fn push(hunks: &mut Vec<Hunk>, hunk: Hunk) {
+    match hunks.last_mut() {
+        Some(last) if last.old.end == hunk.old.start && last.new.end == hunk.new.start => {
+            (last.old.end, last.new.end) = (hunk.old.end, hunk.new.end);
+        }
+        _ => hunks.push(hunk),
+    }
+}
+
+/// Moves an insertion or a deletion up over equal lines, down to the end of the hunk before it.
+fn raised(mut hunk: Hunk, last: Option<&Hunk>, old: &[&str], new: &[&str]) -> Hunk {
+    let (lines, is_insertion) = match (hunk.old.is_empty(), hunk.new.is_empty()) {
+        (true, false) => (new, true),
+        (false, true) => (old, false),
+        _ => return hunk,
+    };
+    let floor = last.map_or((0, 0), |last| (last.old.end, last.new.end));
+    loop {
+        let range = if is_insertion { &hunk.new } else { &hunk.old };
+        let above = range.start.checked_sub(1).and_then(|at| lines.get(at));
+        let end = range.end.checked_sub(1).and_then(|at| lines.get(at));
+        let is_free = hunk.old.start > floor.0 && hunk.new.start > floor.1;
+        if !is_free || above.is_none() || above != end {
+            return hunk;
+        }
+        hunk = Hunk { old: hunk.old.start - 1..hunk.old.end - 1, new: hunk.new.start - 1..hunk.new.end - 1 };
+    }
 }
 
 /// Merges the changes of two sides. A change of one side that touches a change of the other is an overlap, unless
@@ -57,9 +110,21 @@ pub(super) fn hunks(old: &[&str], new: &[&str]) -> Option<Vec<Hunk>> {
 ///
 /// # Errors
 /// The places that overlap; none of them if the texts are too long to be compared by line.
-pub(super) fn merge(texts: Three<&str>) -> Result<String, Overlapping> {
+pub(super) fn merge(texts: Three<&str>, budget: &mut Budget) -> Result<String, Overlapping> {
+    let merged = merge_once(texts, budget)?;
+    // Among equal lines an edit may have been taken for another one. Then a side is not contained in the result.
+    for side in [texts.ours, texts.theirs] {
+        let again = Three { base: texts.base, ours: side, theirs: &merged };
+        if merge_once(again, budget).ok().as_ref() != Some(&merged) {
+            return Err(Vec::new());
+        }
+    }
+    Ok(merged)
+}
+
+fn merge_once(texts: Three<&str>, budget: &mut Budget) -> Result<String, Overlapping> {
     let Three { base, ours, theirs } = texts.map(lines);
-    let (Some(our), Some(their)) = (hunks(&base, &ours), hunks(&base, &theirs)) else {
+    let (Some(our), Some(their)) = (hunks(&base, &ours, budget), hunks(&base, &theirs, budget)) else {
         return Err(Vec::new());
     };
     let (mut our, mut their) = (our.into_iter().peekable(), their.into_iter().peekable());
@@ -118,8 +183,8 @@ mod tests {
     fn merged(base: &str, ours: &str, theirs: &str) -> Result<String, Overlapping> {
         let spread = |text: &str| text.chars().map(|c| format!("{c}\n")).collect::<String>();
         let [base, ours, theirs] = [base, ours, theirs].map(spread);
-        let both = merge(Three { base: &base, ours: &ours, theirs: &theirs });
-        let exchanged = merge(Three { base: &base, ours: &theirs, theirs: &ours });
+        let both = merge(Three { base: &base, ours: &ours, theirs: &theirs }, &mut Budget::default());
+        let exchanged = merge(Three { base: &base, ours: &theirs, theirs: &ours }, &mut Budget::default());
         assert_eq!(both.as_ref().ok(), exchanged.as_ref().ok(), "the same in either order");
         both.map(|text| text.replace('\n', ""))
     }
@@ -149,6 +214,13 @@ mod tests {
         }
     }
 
+    /// The same edit of two sides is made once, and no edit is taken for another one.
+    #[test]
+    fn edits_among_equal_lines_are_not_made_twice() {
+        assert_eq!(merged("amXb", "amXXb", "pamXXb").as_deref(), Ok("pamXXb"));
+        assert!(merged("aaaz", "aaz", "0aaz").is_err(), "which of them is gone is not told");
+    }
+
     #[test]
     fn overlap_names_the_lines_of_all_versions() {
         let overlaps = merged("abcde", "XabYde", "abZde").unwrap_err();
@@ -159,6 +231,9 @@ mod tests {
     fn long_texts_are_not_compared_by_line() {
         let text = |c: char| format!("{c}\n").repeat(MAX_LINES + 1);
         let [base, ours, theirs] = ['a', 'b', 'c'].map(text);
-        assert_eq!(merge(Three { base: &base, ours: &ours, theirs: &theirs }), Err(Vec::new()));
+        assert_eq!(
+            merge(Three { base: &base, ours: &ours, theirs: &theirs }, &mut Budget::default()),
+            Err(Vec::new())
+        );
     }
 }

@@ -1,10 +1,13 @@
 //! The merge of the blocks.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    ops::Range,
+};
 
 use super::{
     block::{Block, Name, Nature},
-    lines,
+    lines::{self, Budget},
 };
 use crate::merge::{
     Clash, Fragment, Overlap, Path, Step,
@@ -12,49 +15,102 @@ use crate::merge::{
     three::{Pick, Side, Three},
 };
 
-/// Merges blocks, writes the merged text, and collects the overlaps. Where there is an overlap, the text has that
-/// of one side; such a text is never returned to a caller.
-pub(super) struct Merger {
-    /// The side that decides where the edits do not determine the text: its layout, and the order of what both
-    /// added. The choice must not depend on which side is called ours.
-    pub(super) leader: Side,
-    /// The side whose volatile values count if both changed one.
-    pub(super) later: Side,
-    pub(super) overlaps: Vec<Overlap>,
-    pub(super) text: String,
-    /// The leaves that were written, by their places and texts: what the merged text has to be read as.
-    pub(super) leaves: Vec<(Vec<Name>, String)>,
-    place: Vec<Name>,
-    /// The blank lines after each leaf of each version.
-    gaps: Three<HashMap<Vec<Name>, Gap>>,
+/// The number of a place in a document, which is the same in all versions.
+pub(super) type PlaceId = usize;
+
+/// The places of all blocks: the place of the parent, and the name there.
+#[derive(Debug, Default)]
+pub(super) struct Places(HashMap<(PlaceId, Name), PlaceId>);
+
+/// The place of the document.
+pub(super) const ROOT: PlaceId = 0;
+
+/// A leaf: where it is, and its text.
+pub(super) type Leaf<'d> = (PlaceId, &'d Block<'d>);
+
+impl Places {
+    pub(super) fn of(&mut self, parent: PlaceId, name: &Name) -> PlaceId {
+        let next = self.0.len() + 1;
+        *self.0.entry((parent, name.clone())).or_insert(next)
+    }
+
+    /// The leaves of blocks, in order.
+    pub(super) fn leaves<'b>(&mut self, blocks: &'b [Block<'b>]) -> Vec<Leaf<'b>> {
+        let mut leaves = Vec::new();
+        self.collect(ROOT, blocks, &mut leaves);
+        leaves
+    }
+
+    fn collect<'b>(&mut self, parent: PlaceId, blocks: &'b [Block<'b>], leaves: &mut Vec<Leaf<'b>>) {
+        for block in blocks {
+            let place = self.of(parent, &block.name);
+            if block.nature == Nature::Parts {
+                self.collect(place, &block.parts, leaves);
+            } else {
+                leaves.push((place, block));
+            }
+        }
+    }
 }
 
-/// The blank lines after a leaf and before it, and the leaf that follows; none at the end of the document.
+/// What is between a leaf and its neighbours.
 #[derive(Debug)]
-struct Gap {
+struct Gap<'d> {
+    after: &'d str,
+    before: &'d str,
+    /// The leaf that follows; none at the end of the document.
+    next: Option<PlaceId>,
+}
+
+/// Merges blocks, writes the merged text, and collects the overlaps. Where there is an overlap, the text has that
+/// of one side; such a text is never returned to a caller.
+pub(super) struct Merger<'d> {
+    /// The side that decides where the edits do not determine the text: its layout, and the order of what both
+    /// added. The choice must not depend on which side is called ours.
+    leader: Side,
+    /// The side whose noted values count, if both sides noted something.
+    later: Option<Side>,
+    pub(super) overlaps: Vec<Overlap>,
+    pub(super) places: Places,
+    /// The places whose texts have lines of both sides.
+    pub(super) by_lines: HashSet<PlaceId>,
     text: String,
-    before: String,
-    next: Option<Vec<Name>>,
+    /// The leaves that were written, with the ranges of their texts.
+    leaves: Vec<(PlaceId, Range<usize>)>,
+    gaps: Three<HashMap<PlaceId, Gap<'d>>>,
+    budget: Budget,
 }
 
 /// A block in three versions.
-type At<'b, 'd> = Three<Option<&'b Block<'d>>>;
+type At<'d> = Three<Option<&'d Block<'d>>>;
 
-impl Merger {
-    pub(super) fn new(leader: Side, later: Side, versions: Three<Option<&[Block<'_>]>>) -> Self {
-        let (overlaps, text, leaves, place) = Default::default();
-        let gaps = versions.map(|blocks| blocks.map(gaps).unwrap_or_default());
-        Self { leader, later, overlaps, text, leaves, place, gaps }
+impl<'d> Merger<'d> {
+    pub(super) fn new(leader: Side, later: Side, versions: Three<Option<&'d [Block<'d>]>>) -> Self {
+        let mut places = Places::default();
+        let gaps =
+            versions.map(|blocks| blocks.map(|blocks| gaps(&places.leaves(blocks))).unwrap_or_default());
+        let noted = versions.map(|blocks| noted(blocks.unwrap_or_default()));
+        let is_noted = |side: &Vec<_>| versions.base.is_none() || *side != noted.base;
+        let later = Some(later).filter(|_| is_noted(&noted.ours) && is_noted(&noted.theirs));
+        let (overlaps, by_lines, text, leaves, budget) = Default::default();
+        Self { leader, later, overlaps, places, by_lines, text, leaves, gaps, budget }
     }
 
-    /// Returns the merged text.
-    pub(super) fn finish(mut self) -> (String, Vec<(Vec<Name>, String)>) {
+    /// Returns the merged text, and its leaves with their texts.
+    pub(super) fn finish(mut self) -> (String, Vec<(PlaceId, String)>, Places, HashSet<PlaceId>) {
         self.separate(None);
-        (self.text, self.leaves)
+        let of = |range: &Range<usize>| self.text.get(range.clone()).unwrap_or_default().to_owned();
+        let leaves = self.leaves.iter().map(|(place, range)| (*place, of(range))).collect();
+        (self.text, leaves, self.places, self.by_lines)
     }
 
     /// Merges lists of blocks by their names.
-    pub(super) fn list(&mut self, path: &Path, lists: Three<Option<&[Block<'_>]>>, base_is_known: bool) {
+    pub(super) fn list(
+        &mut self,
+        (path, parent): (&Path, PlaceId),
+        lists: Three<Option<&'d [Block<'d>]>>,
+        base_is_known: bool,
+    ) {
         let names =
             lists.map(|list| list.unwrap_or_default().iter().map(|block| &block.name).collect::<Vec<_>>());
         let found = lists.map(|list| {
@@ -62,9 +118,8 @@ impl Merger {
         });
         for name in self.order(path, &names, lists.base.is_some()) {
             let at = found.as_ref().map(|found| found.get(name).copied());
-            self.place.push(name.clone());
-            self.block(&name.path(path), at, base_is_known);
-            self.place.pop();
+            let place = self.places.of(parent, name);
+            self.block((&name.path(path), place), at, base_is_known);
         }
     }
 
@@ -94,58 +149,67 @@ impl Merger {
         order(lead, follow).into_iter().copied().collect()
     }
 
-    fn block(&mut self, path: &Path, at: At<'_, '_>, base_is_known: bool) {
+    fn block(&mut self, (path, place): (&Path, PlaceId), at: At<'d>, base_is_known: bool) {
+        let is = |nature| [at.ours, at.theirs].iter().flatten().any(|block| block.nature == nature);
+        if let Some(later) = self.later.filter(|_| is(Nature::Volatile)) {
+            return self.taken(place, *at.side(later));
+        }
         let pick = at.pick(base_is_known, |a, b| a.map(|block| block.text) == b.map(|block| block.text));
         let parted = at.map(|block| block.filter(|block| block.nature == Nature::Parts));
         match pick {
-            Pick::Same => self.taken(*at.side(self.leader)),
-            Pick::Only(side) => self.taken(*at.side(side)),
-            Pick::Neither if parted.ours.is_some() && parted.theirs.is_some() => {
+            Pick::Same => self.taken(place, *at.side(self.leader)),
+            Pick::Only(side) if self.later.is_none() || parted.side(side).is_none() => {
+                self.taken(place, *at.side(side));
+            }
+            _ if parted.ours.is_some() && parted.theirs.is_some() => {
                 // What both sides added has no ancestor.
                 let base_is_known = base_is_known && parted.base.is_some();
-                self.list(path, parted.map(|block| block.map(|block| &block.parts[..])), base_is_known);
+                let lists = parted.map(|block| block.map(|block| &block.parts[..]));
+                self.list((path, place), lists, base_is_known);
             }
-            Pick::Neither => self.clashing(path, at, base_is_known),
+            Pick::Only(side) => self.taken(place, *at.side(side)),
+            Pick::Neither if is(Nature::Layout) => {
+                self.taken(place, at.side(self.leader).or(*at.side(self.leader.other())));
+            }
+            Pick::Neither => self.clashing((path, place), at, base_is_known),
         }
     }
 
     /// Takes the block of one side, or nothing if that side has none.
-    fn taken(&mut self, block: Option<&Block<'_>>) {
+    fn taken(&mut self, place: PlaceId, block: Option<&'d Block<'d>>) {
         let Some(block) = block else { return };
-        if block.nature == Nature::Parts {
-            for part in &block.parts {
-                self.place.push(part.name.clone());
-                self.taken(Some(part));
-                self.place.pop();
-            }
-            return;
+        if block.nature != Nature::Parts {
+            return self.write(place, block.text);
         }
-        self.write(block.text);
+        for part in &block.parts {
+            let place = self.places.of(place, &part.name);
+            self.taken(place, Some(part));
+        }
     }
 
     /// Both sides changed the block, perhaps one of them by removing it.
-    fn clashing(&mut self, path: &Path, at: At<'_, '_>, base_is_known: bool) {
-        let (Some(ours), Some(theirs)) = (at.ours, at.theirs) else {
-            if let Some(kept) = at.ours.or(at.theirs).filter(|block| block.nature == Nature::Volatile) {
-                return self.taken(Some(kept));
-            }
-            self.overlap(path.clone(), at.map(|block| block.map(Block::fragment)));
-            return self.taken(at.ours.or(at.theirs));
-        };
-        if ours.nature == Nature::Volatile {
-            return self.taken(*at.side(self.later));
-        }
-        if let Some(base) = at.base.filter(|_| base_is_known)
-            && let Some(text) = self.by_lines(path, Three { base, ours, theirs })
+    fn clashing(&mut self, (path, place): (&Path, PlaceId), at: At<'d>, base_is_known: bool) {
+        if let Three { base: Some(base), ours: Some(ours), theirs: Some(theirs) } = at
+            && base_is_known
+            && let Some(text) = self.by_lines((path, place), Three { base, ours, theirs })
         {
-            return self.write(&text);
+            return self.write(place, &text);
+        }
+        if let (Some(base), Some(kept), None) | (Some(base), None, Some(kept)) = (at.base, at.ours, at.theirs)
+            && base_is_known
+            && kept.is_but_noted(base)
+        {
+            return;
+        }
+        if at.ours.or(at.theirs).is_some_and(|block| block.nature == Nature::Volatile) {
+            return self.taken(place, at.ours.or(at.theirs));
         }
         self.overlap(path.clone(), at.map(|block| block.map(Block::fragment)));
-        self.taken(*at.side(self.leader));
+        self.taken(place, at.side(self.leader).or(*at.side(self.leader.other())));
     }
 
     /// Merges a text line by line. None if it cannot be merged so, and then nothing is reported.
-    fn by_lines(&mut self, path: &Path, at: Three<&Block<'_>>) -> Option<String> {
+    fn by_lines(&mut self, (path, place): (&Path, PlaceId), at: Three<&'d Block<'d>>) -> Option<String> {
         if [at.base, at.ours, at.theirs].iter().any(|block| block.nature != Nature::Lines) {
             return None;
         }
@@ -160,13 +224,27 @@ impl Merger {
         };
         let before = pick(|block| block.around().0.to_owned())?;
         let after = pick(|block| block.around().1.to_owned())?;
-        match lines::merge(at.map(Block::value)) {
-            Ok(text) => Some(format!("{before}{text}{after}")),
+        // The last line has a line end like all others, so that a line after it is no change of it.
+        let ended = |block: &Block<'_>| match block.value() {
+            value if value.ends_with('\n') || value.is_empty() => value.to_owned(),
+            value => format!("{value}\n"),
+        };
+        let texts = at.map(ended);
+        let is_closed = at.map(|block| block.value().ends_with('\n'));
+        match lines::merge(texts.as_ref().map(String::as_str), &mut self.budget) {
+            Ok(text) => {
+                self.by_lines.insert(place);
+                let text = match [is_closed.ours, is_closed.theirs] {
+                    [false, false] => text.strip_suffix('\n').unwrap_or(&text),
+                    _ => &text,
+                };
+                Some(format!("{before}{text}{after}"))
+            }
             Err(places) if places.is_empty() => None,
             Err(places) => {
-                let texts = at.map(|block| lines::lines(block.value()));
+                let texts = texts.as_ref().map(|text| lines::lines(text));
                 for place in places {
-                    let shown = |lines: &Vec<&str>, range: &std::ops::Range<usize>| {
+                    let shown = |lines: &Vec<&str>, range: &Range<usize>| {
                         let text = lines.get(range.clone()).unwrap_or_default().concat();
                         Some(Fragment::written(&serde_json::Value::String(text)))
                     };
@@ -188,24 +266,21 @@ impl Merger {
     }
 
     /// Writes a leaf, after what separates it from the one before.
-    fn write(&mut self, text: &str) {
-        let place = self.place.clone();
-        self.separate(Some(&place));
+    fn write(&mut self, place: PlaceId, text: &str) {
+        self.separate(Some(place));
+        let start = self.text.len();
         self.text.push_str(text);
-        self.leaves.push((place, text.to_owned()));
+        self.leaves.push((place, start..self.text.len()));
     }
 
-    /// Writes the blank lines between the last leaf and the next one: those of the sides in which the two follow
+    /// Writes what is between the last leaf and the next one: the blank lines of the sides in which the two follow
     /// each other, else those that are before the next leaf in its side.
-    fn separate(&mut self, next: Option<&Vec<Name>>) {
+    fn separate(&mut self, next: Option<PlaceId>) {
         let Some((last, _)) = self.leaves.last() else { return };
         let found = self.gaps.as_ref().map(|gaps| gaps.get(last));
-        let follows = found.map(|gap| gap.filter(|gap| gap.next.as_ref() == next));
-        let ahead = self.gaps.as_ref().map(|gaps| gaps.get(next?));
-        let texts = match follows.ours.or(follows.theirs) {
-            Some(_) => follows.map(|gap| gap.map(|gap| gap.text.as_str())),
-            None => ahead.map(|gap| gap.map(|gap| gap.before.as_str())),
-        };
+        let follows = found.map(|gap| gap.filter(|gap| gap.next == next).map(|gap| gap.after));
+        let ahead = self.gaps.as_ref().map(|gaps| gaps.get(&next?)).map(|gap| gap.map(|gap| gap.before));
+        let texts = if follows.ours.or(follows.theirs).is_some() { follows } else { ahead };
         let side = match (texts.ours, texts.theirs) {
             (Some(_), Some(_)) => match texts.pick(texts.base.is_some(), |a, b| a == b) {
                 Pick::Only(side) => side,
@@ -214,58 +289,38 @@ impl Merger {
             (Some(_), None) => Side::Ours,
             (None, _) => Side::Theirs,
         };
-        let gap = *texts.side(side);
-        // What ended a document has perhaps no line end.
+        // Without a side at the end, the leaf ended no document before.
+        let gap = texts.side(side).unwrap_or("\n");
+        self.text.push_str(gap);
         if next.is_some() && !self.text.ends_with('\n') {
             self.text.push('\n');
         }
-        self.text.push_str(gap.unwrap_or_default());
     }
 }
 
-/// The blank lines after each leaf of a version.
-fn gaps(blocks: &[Block<'_>]) -> HashMap<Vec<Name>, Gap> {
-    let mut leaves = Vec::new();
-    collect(blocks, &mut Vec::new(), &mut leaves);
-    let next = leaves.iter().skip(1).map(|(place, _)| Some(place.clone())).chain([None]).collect::<Vec<_>>();
-    let mut before = String::new();
-    let mut gaps = HashMap::new();
-    for ((place, leaf), next) in leaves.into_iter().zip(next) {
-        let text = leaf.gap.to_owned();
-        let before = std::mem::replace(&mut before, text.clone());
-        gaps.insert(place, Gap { text, before, next });
-    }
-    gaps
+/// What is around each leaf of a version.
+fn gaps<'d>(leaves: &[Leaf<'d>]) -> HashMap<PlaceId, Gap<'d>> {
+    let mut before = "";
+    let next = leaves.iter().skip(1).map(|(place, _)| Some(*place)).chain([None]);
+    let gaps = leaves.iter().zip(next).map(|((place, leaf), next)| {
+        let after = leaf.gap;
+        (*place, Gap { after, before: std::mem::replace(&mut before, after), next })
+    });
+    gaps.collect()
+}
+
+/// What programs noted in a document.
+fn noted<'d>(blocks: &'d [Block<'d>]) -> Vec<(&'d Name, &'d str)> {
+    let front_matter = blocks.iter().filter(|block| block.name == Name::FrontMatter);
+    let parts = front_matter.flat_map(|block| &block.parts);
+    parts.filter(|part| part.nature == Nature::Volatile).map(|part| (&part.name, part.text)).collect()
 }
 
 /// The ids of the items among these names.
 fn items<'n>(names: &[&'n Name]) -> Vec<&'n str> {
     let id = |name: &&'n Name| match name {
-        Name::Item(id, _) => Some(id.as_str()),
+        Name::Item(id) => Some(id.as_str()),
         _ => None,
     };
     names.iter().filter_map(id).collect()
-}
-
-/// The leaves of blocks, by their places and texts.
-pub(super) fn leaves(blocks: &[Block<'_>]) -> Vec<(Vec<Name>, String)> {
-    let mut leaves = Vec::new();
-    collect(blocks, &mut Vec::new(), &mut leaves);
-    leaves.into_iter().map(|(place, leaf)| (place, leaf.text.to_owned())).collect()
-}
-
-fn collect<'b, 'd>(
-    blocks: &'b [Block<'d>],
-    place: &mut Vec<Name>,
-    leaves: &mut Vec<(Vec<Name>, &'b Block<'d>)>,
-) {
-    for block in blocks {
-        place.push(block.name.clone());
-        if block.nature == Nature::Parts {
-            collect(&block.parts, place, leaves);
-        } else {
-            leaves.push((place.clone(), block));
-        }
-        place.pop();
-    }
 }

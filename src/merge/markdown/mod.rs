@@ -9,8 +9,11 @@
 //!   its workflow must be those that the sides intended: an edge that one side removed is gone, one that it added
 //!   is there, and there is no other. It also starts where the side that changed the start wanted. Otherwise the
 //!   order overlaps.
-//! - What pflow notes after a run never overlaps: the values of the side with more runs count.
-//! - Blank lines and line ends are layout. If one side has CR LF, the result has what the side has that changed it.
+//! - What pflow notes after a run never overlaps. If both sides noted something, all values of the side with more
+//!   runs count.
+//! - Blank lines between blocks, and the line end after the last one, are layout and never overlap. If every line of
+//!   a document ends in CR LF, its line ends are layout too: the result has those of the side that changed them.
+//! - Text is a block up to the next parameter, and is named by the parameter before it.
 //! - The value of each parameter must be that of the side that changed it, as pflow reads the merged document.
 //! - Each block of the merged document must be read as it was merged. If it is not, for example because an indented
 //!   line of one side now continues a parameter of the other, the document overlaps as a whole.
@@ -21,11 +24,12 @@ mod merger;
 
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
 };
 
-use block::{Block, Name, Nature};
-use merger::{Merger, leaves};
+use block::{Block, Name, Nature, crowded};
+use lines::Budget;
+use merger::{Merger, PlaceId, Places, ROOT};
 use serde_json::Value;
 
 use super::{
@@ -34,8 +38,8 @@ use super::{
     whole,
 };
 use crate::document::{
-    Document, Limits,
-    markdown::{PflowMarkdown, parse},
+    Document, Limits, is_volatile,
+    markdown::{PflowMarkdown, SectionKind, parse},
 };
 
 /// A document that is to be merged: its text with uniform line ends, and what it says.
@@ -54,8 +58,8 @@ impl<'d> Version<'d> {
         Some(Self { text, workflow })
     }
 
-    fn blocks(&self) -> Vec<Block<'_>> {
-        Block::tree(&self.text, &self.workflow.outline)
+    fn blocks(&self, crowded: &HashSet<String>) -> Vec<Block<'_>> {
+        Block::tree(&self.text, &self.workflow.outline, crowded)
     }
 
     fn edges(&self) -> BTreeSet<(&str, &str, &str)> {
@@ -76,7 +80,7 @@ impl<'d> Version<'d> {
 
 /// Whether every line of the text ends in CR LF.
 fn is_crlf(text: &str) -> bool {
-    text.contains("\r\n") && text.matches("\r\n").count() == text.matches(['\r', '\n']).count() / 2
+    text.contains("\r\n") && 2 * text.matches("\r\n").count() == text.matches(['\r', '\n']).count()
 }
 
 fn edges(workflow: &PflowMarkdown) -> BTreeSet<(&str, &str, &str)> {
@@ -99,41 +103,50 @@ pub(super) fn merge(base: Option<&Document>, ours: &Document, theirs: &Document,
         std::cmp::Ordering::Less => Side::Theirs,
         std::cmp::Ordering::Equal => leader,
     };
-    let blocks = three.as_ref().map(|version| version.as_ref().map(Version::blocks));
+    let outlines = [&three.base, &three.ours, &three.theirs].into_iter().flatten();
+    let crowded = crowded(outlines.map(|version| &version.workflow.outline));
+    let blocks = three.as_ref().map(|version| version.as_ref().map(|version| version.blocks(&crowded)));
     let lists = blocks.as_ref().map(Option::as_deref);
     let mut merger = Merger::new(leader, later, lists);
-    merger.list(&Path::ROOT, lists, lists.base.is_some());
+    merger.list((&Path::ROOT, ROOT), lists, lists.base.is_some());
     if !merger.overlaps.is_empty() {
         return Merge::Overlapping(merger.overlaps);
     }
-    let (text, intended) = merger.finish();
+    let (text, intended, mut places, by_lines) = merger.finish();
     let ends = Three { base, ours: Some(ours), theirs: Some(theirs) };
     let ends = ends.map(|document| document.map(text_of).is_some_and(is_crlf));
     let crlf = match ends.pick(base.is_some(), |a, b| a == b) {
         Pick::Only(side) => *ends.side(side),
         Pick::Same | Pick::Neither => *ends.side(leader),
     };
-    let text = if crlf { text.replace('\n', "\r\n") } else { text };
+    let text = if crlf { text.replace("\r\n", "\n").replace('\n', "\r\n") } else { text };
     let same = [ours, theirs].into_iter().find(|side| side.bytes() == text.as_bytes());
     let merged = match same.map_or_else(|| ours.read_like_this(text, limits), |side| Ok(side.clone())) {
         Ok(merged) => merged,
         Err(refusal) => return Merge::Refused(refusal),
     };
     let Some(version) = Version::read(&merged) else { return whole::merge(base, ours, theirs) };
-    let trimmed = |leaves: Vec<(Vec<Name>, String)>| -> Vec<(Vec<Name>, String)> {
-        leaves.into_iter().map(|(place, text)| (place, text.trim_end_matches('\n').to_owned())).collect()
-    };
-    if trimmed(leaves(&version.blocks())) != trimmed(intended) {
+    let found = version.blocks(&crowded);
+    let found = places.leaves(&found).into_iter().map(|(place, block)| (place, block.text.to_owned()));
+    // Blank lines before everything else are layout, and are told by no name.
+    if found.collect::<Vec<_>>() != intended {
         return whole::merge(base, ours, theirs);
     }
     let three = three.as_ref().map(Option::as_ref);
-    let mut overlaps = contradictions(three, &version);
+    let lines = ByLines { places: &mut places, by_lines: &by_lines };
+    let mut overlaps = contradictions(three, &version, lines);
     overlaps.extend(misordered(three, &version));
     if overlaps.is_empty() { Merge::Clean(merged) } else { Merge::Overlapping(overlaps) }
 }
 
-/// The values of a workflow by their places, as pflow reads them.
-fn values(version: &Version<'_>) -> BTreeMap<(&'static str, String, String), Value> {
+/// The text of a step among its values. No parameter has this name.
+const PURPOSE: &str = "its text";
+
+/// The place of a value: the group, the id of the item, the key.
+type ValuePlace = (&'static str, String, String);
+
+/// The values of a workflow by their places, as pflow reads them. Those that programs note are left out.
+fn values(version: &Version<'_>) -> BTreeMap<ValuePlace, Value> {
     let workflow = &version.workflow;
     let mut values = BTreeMap::new();
     for (key, text) in [("title", &workflow.title), ("description", &workflow.description)] {
@@ -146,6 +159,11 @@ fn values(version: &Version<'_>) -> BTreeMap<(&'static str, String, String), Val
             values.insert((group, id.to_owned(), key), value);
         }
     };
+    let front_matter = workflow.front_matter.as_ref().map(|map| map.to_json()).unwrap_or_default();
+    add("front_matter", "", front_matter.into_iter().filter(|(key, _)| !is_volatile(key)).collect());
+    if let Some(Value::Object(cache)) = workflow.to_ir().get("cache") {
+        add("cache", "", cache.clone());
+    }
     for port in &workflow.inputs {
         add("inputs", &port.id, port.fields.to_json());
     }
@@ -156,14 +174,54 @@ fn values(version: &Version<'_>) -> BTreeMap<(&'static str, String, String), Val
         let mut fields = step.settings.to_json();
         fields.extend(step.params.to_json());
         fields.insert("type".to_owned(), step.kind.to_json());
+        fields.insert(PURPOSE.to_owned(), Value::from(step.purpose.as_str()));
         add("steps", &step.id, fields);
     }
     values
 }
 
+/// The texts that have lines of both sides.
+struct ByLines<'m> {
+    places: &'m mut Places,
+    by_lines: &'m HashSet<PlaceId>,
+}
+
+impl ByLines<'_> {
+    /// Whether the value is such a text, and nothing else in any version gives the value.
+    fn has(&mut self, (group, id, key): &ValuePlace) -> bool {
+        let section = match *group {
+            "inputs" => SectionKind::Inputs,
+            "outputs" => SectionKind::Outputs,
+            "steps" => SectionKind::Steps,
+            "cache" => SectionKind::Cache,
+            // The text below the title.
+            _ => return key == "description",
+        };
+        let section = self.places.of(ROOT, &Name::Section(section));
+        let item = match id.as_str() {
+            "" => section,
+            id => self.places.of(section, &Name::Item(id.to_owned())),
+        };
+        let [first, second] = [0, 1].map(|nth| self.places.of(item, &Name::Key(key.clone(), nth)));
+        match key.as_str() {
+            // The chunks of the cache are one fence.
+            "items" if *group == "cache" => true,
+            _ if self.by_lines.contains(&first) => !self.by_lines.contains(&second),
+            // The text of an item.
+            "description" => *group != "steps",
+            PURPOSE => true,
+            _ => false,
+        }
+    }
+}
+
 /// The values of the merged workflow that are not those of the side that changed them. Blocks alone do not show
 /// them: of equal keys the last one counts, and one side may have added a second one.
-fn contradictions(three: Three<Option<&Version<'_>>>, merged: &Version<'_>) -> Vec<Overlap> {
+fn contradictions(
+    three: Three<Option<&Version<'_>>>,
+    merged: &Version<'_>,
+    mut lines: ByLines<'_>,
+) -> Vec<Overlap> {
     let versions = three.map(|version| version.map(values).unwrap_or_default());
     let merged = values(merged);
     let places: BTreeSet<_> = [&versions.base, &versions.ours, &versions.theirs, &merged]
@@ -173,17 +231,19 @@ fn contradictions(three: Three<Option<&Version<'_>>>, merged: &Version<'_>) -> V
     let mut overlaps = Vec::new();
     for place in places {
         let at = versions.as_ref().map(|values| values.get(&place));
-        let meant = match at.pick(three.base.is_some(), |a, b| a == b) {
-            Pick::Only(side) => *at.side(side),
-            Pick::Same => at.ours,
-            // Lines of both.
-            Pick::Neither => continue,
+        let is_meant = match at.pick(three.base.is_some(), |a, b| a == b) {
+            Pick::Only(side) => merged.get(&place) == *at.side(side),
+            Pick::Same => merged.get(&place) == at.ours,
+            Pick::Neither => {
+                [at.ours, at.theirs, merged.get(&place)].iter().all(Option::is_some) && lines.has(&place)
+            }
         };
-        if merged.get(&place) != meant {
+        if !is_meant {
             let (group, id, key) = place;
-            let path = match group {
-                "" => Path::ROOT.key(key),
-                group => Path::ROOT.key(group).join(Step::Node(id)).key(key),
+            let path = match (group, id) {
+                ("", _) => Path::ROOT.key(key),
+                (group, id) if id.is_empty() => Path::ROOT.key(group).key(key),
+                (group, id) => Path::ROOT.key(group).join(Step::Node(id)).key(key),
             };
             let Three { base, ours, theirs } = at.map(|value| value.map(Fragment::written));
             overlaps.push(Overlap { path, clash: Clash::Value, base, ours, theirs });
@@ -221,40 +281,50 @@ pub(super) fn changes(before: &Document, after: &Document) -> Vec<Change> {
     let (Some(old), Some(new)) = (Version::read(before), Version::read(after)) else {
         return whole::changes(before, after);
     };
+    let crowded = crowded([&old.workflow.outline, &new.workflow.outline]);
     let mut changes = Vec::new();
-    compare(&Path::ROOT, &old.blocks(), &new.blocks(), &mut changes);
+    let mut budget = Budget::default();
+    compare(&Path::ROOT, &old.blocks(&crowded), &new.blocks(&crowded), &mut budget, &mut changes);
     changes
 }
 
 /// Additions and changes come in the order of `new`, removals at the end of the list that they were in.
-fn compare(path: &Path, old: &[Block<'_>], new: &[Block<'_>], changes: &mut Vec<Change>) {
-    let find = |blocks: &'_ [Block<'_>], name: &Name| blocks.iter().position(|block| block.name == *name);
-    for block in new {
+fn compare(
+    path: &Path,
+    old: &[Block<'_>],
+    new: &[Block<'_>],
+    budget: &mut Budget,
+    changes: &mut Vec<Change>,
+) {
+    let [by_old, by_new] =
+        [old, new].map(|blocks| blocks.iter().map(|block| (&block.name, block)).collect::<HashMap<_, _>>());
+    let is_shown = |block: &Block<'_>| !matches!(block.nature, Nature::Volatile | Nature::Layout);
+    for block in new.iter().filter(|block| is_shown(block)) {
         let path = block.name.path(path);
-        match find(old, &block.name).and_then(|at| old.get(at)) {
+        match by_old.get(&block.name) {
             Some(before) if before.text == block.text => {}
             Some(before) if block.nature == Nature::Parts => {
-                compare(&path, &before.parts, &block.parts, changes)
+                compare(&path, &before.parts, &block.parts, budget, changes);
             }
-            Some(before) if block.nature == Nature::Volatile || before.nature == Nature::Volatile => {}
-            Some(before) => compare_leaves(&path, before, block, changes),
-            None if block.nature == Nature::Volatile => {}
+            Some(before) => compare_leaves(&path, before, block, budget, changes),
+            None if block.parts.iter().any(|part| !is_shown(part)) => {
+                compare(&path, &[], &block.parts, budget, changes);
+            }
             None => changes.push(Change { path, before: None, after: Some(block.fragment()) }),
         }
     }
-    let is_gone = |block: &&Block<'_>| find(new, &block.name).is_none() && block.nature != Nature::Volatile;
-    for block in old.iter().filter(is_gone) {
+    for block in old.iter().filter(|block| is_shown(block) && !by_new.contains_key(&block.name)) {
         changes.push(Change { path: block.name.path(path), before: Some(block.fragment()), after: None });
     }
-    let ids = |blocks: &[Block<'_>], others: &[Block<'_>]| -> Vec<String> {
-        let common = blocks.iter().filter(|block| find(others, &block.name).is_some());
+    let ids = |blocks: &[Block<'_>], others: &HashMap<&Name, &Block<'_>>| -> Vec<String> {
+        let common = blocks.iter().filter(|block| others.contains_key(&block.name));
         let id = |block: &Block<'_>| match &block.name {
-            Name::Item(id, _) => Some(id.clone()),
+            Name::Item(id) => Some(id.clone()),
             _ => None,
         };
         common.filter_map(id).collect()
     };
-    let (before, after) = (ids(old, new), ids(new, old));
+    let (before, after) = (ids(old, &by_new), ids(new, &by_old));
     if before != after {
         let list = |ids: Vec<String>| Some(Fragment::written(&ids.into_iter().collect()));
         changes.push(Change { path: path.join(Step::Order), before: list(before), after: list(after) });
@@ -262,10 +332,17 @@ fn compare(path: &Path, old: &[Block<'_>], new: &[Block<'_>], changes: &mut Vec<
 }
 
 /// The changed lines of a text, or the whole value.
-fn compare_leaves(path: &Path, before: &Block<'_>, after: &Block<'_>, changes: &mut Vec<Change>) {
+fn compare_leaves(
+    path: &Path,
+    before: &Block<'_>,
+    after: &Block<'_>,
+    budget: &mut Budget,
+    changes: &mut Vec<Change>,
+) {
     let is_text = before.nature == Nature::Lines && after.nature == Nature::Lines;
     let (old, new) = (lines::lines(before.value()), lines::lines(after.value()));
-    let hunks = lines::hunks(&old, &new).filter(|_| is_text && before.around() == after.around());
+    let is_text = is_text && before.around() == after.around();
+    let hunks = is_text.then(|| lines::hunks(&old, &new, budget)).flatten();
     // A text of one line is shown as a value.
     let Some(hunks) = hunks.filter(|_| old.len().max(new.len()) > 1) else {
         let (before, after) = (Some(before.fragment()), Some(after.fragment()));
