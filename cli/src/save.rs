@@ -1,7 +1,10 @@
 use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, ValueEnum};
-use pflow_store::{Error, LeaseId, LeaseRequest, SaveRequest, Saved, document::DocumentFormat};
+use pflow_store::{
+    Error, LeaseId, LeaseRequest, SaveRequest, Saved,
+    document::{DocumentFormat, MediaType, markdown},
+};
 
 use super::{
     conflict::{OnConflict, describe_outcome, tell},
@@ -123,6 +126,7 @@ impl Save {
         let id = input::id(&self.id)?;
         let store = session.open().await?;
         let content = input::document(session, &id, self.file.as_deref()).await?;
+        let doubtful = doubtful(&content);
         let decider = self.on_conflict.decider(session, &store)?;
         let mut request = SaveRequest::new(id.clone(), content, self.expectation.expect())
             .format(self.format.or_else(|| self.file.as_deref().and_then(input::format_of)))
@@ -148,6 +152,11 @@ impl Save {
         let saved = session.trying(format!("the save of {id}"), left_behind, store.save(request)).await?;
         let saved = decider.judge(&store, saved).await?;
         warn(session.output, &saved);
+        let is_markdown =
+            saved.record.media_type.known().is_ok_and(|known| known == MediaType::PflowMarkdown);
+        for text in doubtful.iter().filter(|_| is_markdown) {
+            session.output.warn(&format!("{id}: {text}"));
+        }
         let mut held = saved.lease.as_ref().filter(|_| self.lock.hold);
         if let Some(lease) = held
             && session.give_back_if_interrupted(&store, &saved.id, &lease.id).await
@@ -166,6 +175,13 @@ impl Save {
         }
         session.answer(&text, &Change::of(&saved, held))
     }
+}
+
+/// What is probably a mistake in a workflow in pflow's markdown; nothing for other documents.
+fn doubtful(content: &[u8]) -> Vec<String> {
+    let workflow = std::str::from_utf8(content).ok().and_then(|text| markdown::parse(text).ok());
+    let warnings = workflow.map(|workflow| workflow.warnings).unwrap_or_default();
+    warnings.iter().map(ToString::to_string).collect()
 }
 
 impl About {

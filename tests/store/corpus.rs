@@ -1,4 +1,4 @@
-//! Real workflows on every backend. `PFLOW_TEST_CORPUS` names a folder with `pflow/{json,json-invalid}`.
+//! Real workflows on every backend. `PFLOW_TEST_CORPUS` names a folder with `pflow/{json,markdown,json-invalid,…}`.
 
 use std::{fs, path::PathBuf};
 
@@ -16,12 +16,13 @@ fn corpus(folder: &str) -> Vec<(String, Bytes)> {
         println!("skipped: PFLOW_TEST_CORPUS is not set");
         return Vec::new();
     };
-    let folder = PathBuf::from(root).join("pflow").join(folder);
+    let path = PathBuf::from(root).join("pflow").join(folder);
     let read = |entry: fs::DirEntry| {
-        let name = entry.path().file_stem().unwrap().to_string_lossy().to_lowercase();
-        (name, Bytes::from(fs::read(entry.path()).unwrap()))
+        let name = entry.file_name().to_string_lossy().to_lowercase();
+        let stem = name.split('.').next().unwrap();
+        (format!("{folder}.{stem}"), Bytes::from(fs::read(entry.path()).unwrap()))
     };
-    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| read(entry.unwrap())).collect();
+    let mut files: Vec<_> = fs::read_dir(path).unwrap().map(|entry| read(entry.unwrap())).collect();
     assert!(!files.is_empty());
     files.sort();
     files
@@ -29,7 +30,11 @@ fn corpus(folder: &str) -> Vec<(String, Bytes)> {
 
 async fn real_workflows_are_loaded_byte_for_byte(site: Site) {
     let store = site.store().await;
-    let files = corpus("json");
+    let folders = ["json", "library", "markdown", "markdown-2026-02", "markdown-strict-invalid"];
+    let mut files: Vec<_> = folders.into_iter().flat_map(corpus).collect();
+    // The only file there that is no JSON.
+    files.retain(|(name, _)| name != "library.invalid-bad-json");
+    files.sort();
     for (name, bytes) in &files {
         let saved = store.save(SaveRequest::new(id(name), bytes.clone(), Expect::Absent)).await.unwrap();
         assert_eq!(saved.hash, Some(ContentHash::of(bytes)));
@@ -38,7 +43,8 @@ async fn real_workflows_are_loaded_byte_for_byte(site: Site) {
     let other = site.other_store(2).await;
     for (name, bytes) in &files {
         assert_eq!(other.load(&id(name)).await.unwrap().content, bytes, "{name}");
-        assert_eq!(site.get(&format!("workflows/{name}/workflow.json")).await.unwrap(), bytes, "{name}");
+        let copy = if name.starts_with("markdown") { "workflow.pflow.md" } else { "workflow.json" };
+        assert_eq!(site.get(&format!("workflows/{name}/{copy}")).await.unwrap(), bytes, "{name}");
     }
     assert_eq!(listed(&other).await, files.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>());
     assert_eq!(notices(&other.verify().await.unwrap()), [""; 0]);
@@ -47,12 +53,17 @@ async fn real_workflows_are_loaded_byte_for_byte(site: Site) {
 async fn invalid_workflows_leave_nothing(site: Site) {
     let store = site.store().await;
     let before = site.dump().await;
-    for (name, bytes) in corpus("json-invalid") {
+    for (name, bytes) in ["json-invalid", "markdown-invalid"].into_iter().flat_map(corpus) {
+        let is_markdown = name.starts_with("markdown");
         let refused = store.save(SaveRequest::new(id(&name), bytes, Expect::Absent)).await.unwrap_err();
         let Error::Document { source: DocumentError::Invalid { defects, .. }, .. } = refused else {
             panic!("{name}: {refused}");
         };
         assert!(defects.iter().all(|defect| !defect.place.is_empty()), "{name}");
+        assert!(
+            !is_markdown || defects.iter().all(|it| it.place.starts_with("line ")),
+            "{name}: {defects:?}"
+        );
     }
     assert_eq!(site.dump().await, before);
 }

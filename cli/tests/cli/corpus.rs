@@ -1,4 +1,4 @@
-//! Real workflows through the program. `PFLOW_TEST_CORPUS` names a folder with `pflow/{json,json-invalid}`.
+//! Real workflows through the program. `PFLOW_TEST_CORPUS` names a folder with `pflow/{json,markdown,json-invalid,…}`.
 
 use std::{ffi::OsStr, fs, path::PathBuf};
 
@@ -20,7 +20,8 @@ fn corpus(folder: &str) -> Vec<PathBuf> {
 #[test]
 fn current_workflows_come_back_byte_for_byte() {
     let place = Place::with_store();
-    let files = corpus("json");
+    let folders = ["json", "markdown", "markdown-2026-02", "markdown-strict-invalid"];
+    let files: Vec<_> = folders.into_iter().flat_map(corpus).collect();
     for (number, file) in files.iter().enumerate() {
         let id = format!("w{number}");
         place.run([OsStr::new("save"), OsStr::new(&id), file.as_os_str()]).succeeds();
@@ -31,10 +32,13 @@ fn current_workflows_come_back_byte_for_byte() {
             file.display()
         );
     }
-    if let Some(folder) = files.first().and_then(|file| file.parent()) {
+    for folder in ["json", "markdown"] {
+        let files = corpus(folder);
+        let Some(folder) = files.first().and_then(|file| file.parent()) else { return };
+        let place = Place::with_store();
         place.run([OsStr::new("save-all"), folder.as_os_str()]).succeeds();
         place.run(["verify"]).succeeds();
-        assert_eq!(place.run(["status", "--json"]).json()["workflows"], files.len() * 2);
+        assert_eq!(place.run(["status", "--json"]).json()["workflows"], files.len());
     }
 }
 
@@ -43,14 +47,15 @@ fn invalid_workflows_are_refused_with_the_place_and_leave_nothing() {
     let place = Place::with_store();
     place.save("there", "already").succeeds();
     let before = place.dump();
-    let files = corpus("json-invalid");
+    let files: Vec<_> = ["json-invalid", "markdown-invalid"].into_iter().flat_map(corpus).collect();
     for file in &files {
         for id in ["new", "there"] {
             let args = [OsStr::new("save"), OsStr::new(id), file.as_os_str()];
             let refused = place.run(args).fails(5, "is refused: ").err();
             let reason = refused.split("is refused: ").nth(1).unwrap();
             println!("{}: {reason}", file.display());
-            assert!(["nodes", "edges", "ir_version"].iter().any(|key| reason.starts_with(key)), "{reason}");
+            let places = ["nodes", "edges", "ir_version", "line "];
+            assert!(places.iter().any(|place| reason.starts_with(place)), "{reason}");
         }
     }
     place.is_as(&before);

@@ -172,6 +172,18 @@ fn a_document_of_another_tool_is_kept_as_it_is() {
 }
 
 #[test]
+fn a_section_that_is_probably_misspelt_is_a_warning() {
+    let place = Place::with_store();
+    let text = "# T\n\n## Output\n\nx\n\n## Steps\n\n### a\n\nA.\n\n- type: shell\n";
+    place.file("a.pflow.md", text);
+    let saved = place.run(["save", "a", "a.pflow.md"]).succeeds();
+    assert!(saved.err().contains("a: line 3: the section \"Output\" is ignored"), "{}", saved.err());
+    // The name of the file tells the format, so what is missing is told in the words of pflow.
+    place.file("b.pflow.md", "no heading\n");
+    place.run(["save", "b", "b.pflow.md"]).fails(5, "line 1: the section Steps is missing");
+}
+
+#[test]
 fn the_working_copy_is_loaded_as_it_is() {
     let place = Place::with_store();
     place.save("a", "one").succeeds();
