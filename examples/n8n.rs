@@ -1,5 +1,5 @@
-//! Workflows of n8n, as its "Download" exports them, in a store: listed by their names, found by their tags and
-//! node types, and merged when two people changed them.
+//! Workflows of n8n, as its "Download" exports them, in a store: listed by their names, found by their tags
+//! and node types, and merged when two people changed them.
 //!
 //! Run it with `cargo run -p examples --bin n8n`, or with the files of your own:
 //! `cargo run -p examples --bin n8n -- workflow.json`.

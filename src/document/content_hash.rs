@@ -11,8 +11,8 @@ const LEN: usize = 32;
 
 /// The SHA-256 of exact bytes, written `sha256:` and 64 lowercase hexadecimal digits.
 ///
-/// Two contents are the same bytes if and only if their hashes are equal. Nothing is normalised before hashing. The order is that of the digest; its only use is a
-/// stable order in sorted lists.
+/// Two contents are the same bytes if and only if their hashes are equal. Nothing is normalised before
+/// hashing. The order is that of the digest; its only use is a stable order in sorted lists.
 ///
 /// ```
 /// use pflow_store::document::ContentHash;

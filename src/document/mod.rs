@@ -1,21 +1,22 @@
 //! One workflow document: kept byte for byte, validated, hashed, with its metadata extracted.
 //!
-//! A document has a [format](DocumentFormat): pflow's [markdown], JSON of pflow, JSON of another tool, or any bytes. Without a named
-//! format it is detected. The rules for JSON of pflow:
+//! A document has a [format](DocumentFormat): pflow's [markdown], JSON of pflow, JSON of another tool, or
+//! any bytes. Without a named format it is detected. The rules for JSON of pflow:
 //!
-//! - UTF-8 without a byte order mark, JSON (RFC 8259) with an object at the root, no object with a duplicate
-//!   key, within [`Limits`]. These rules apply to the JSON of other tools as well.
+//! - UTF-8 without a byte order mark, JSON (RFC 8259) with an object at the root, no object with a
+//!   duplicate key, within [`Limits`]. These rules apply to the JSON of other tools as well.
 //! - It is bare IR (`nodes` at the top), a saved workflow that wraps it (`ir` is an object), or any other
 //!   object. Only the fields that a document has are checked, unless complete IR is required
 //!   ([`DocumentFormat::Ir`]); unknown keys are kept. Null counts as absent.
-//! - `nodes` is an array of objects, each with a non-empty, unique string `id` and a non-empty string `type`;
-//!   `params` is an object.
-//! - `edges` is an array of objects whose `from` and `to` are the ids of nodes; `action` and `condition` are
-//!   strings. Cycles are legal.
+//! - `nodes` is an array of objects, each with a non-empty, unique string `id` and a non-empty string
+//!   `type`; `params` is an object.
+//! - `edges` is an array of objects whose `from` and `to` are the ids of nodes; `action` and `condition`
+//!   are strings. Cycles are legal.
 //! - `start_node` is the id of a node; `ir_version` is a string of the form `N.N.N`.
 //! - `name` and `description` are strings, `tags` is an array of strings, `version` a string or a number.
 //!
-//! The rules for the graph apply at the top and in `ir`, those for the descriptive fields in `metadata` too.
+//! The rules for the graph apply at the top and in `ir`, those for the descriptive fields in `metadata`
+//! too.
 
 mod body;
 mod content_hash;

@@ -40,8 +40,8 @@ pub enum Step {
     Order,
     /// Some lines of a text.
     Lines {
-        /// The first of them, from 1: in the new version if it is about a change, in the common ancestor if it is
-        /// about an overlap.
+        /// The first of them, from 1: in the new version if it is about a change, in the common ancestor if
+        /// it is about an overlap.
         first: usize,
     },
 }

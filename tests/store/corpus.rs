@@ -1,4 +1,5 @@
-//! Real workflows on every backend. `PFLOW_TEST_CORPUS` names a folder with `pflow/{json,markdown,json-invalid,…}`.
+//! Real workflows on every backend. `PFLOW_TEST_CORPUS` names a folder with `pflow/json`, `pflow/markdown` and
+//! others.
 
 use std::{fs, path::PathBuf};
 

@@ -1,4 +1,5 @@
-//! Real workflows through the program. `PFLOW_TEST_CORPUS` names a folder with `pflow/{json,markdown,json-invalid,…}`.
+//! Real workflows through the program. `PFLOW_TEST_CORPUS` names a folder with `pflow/json`, `pflow/markdown` and
+//! others.
 
 use std::{ffi::OsStr, fs, path::PathBuf};
 

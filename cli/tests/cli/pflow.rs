@@ -1,5 +1,5 @@
-//! Beside the real pflow. `PFLOW_TEST_PYTHON` names a Python that can import it; `tests/pflow/README.md` says how to
-//! get one.
+//! Beside the real pflow. `PFLOW_TEST_PYTHON` names a Python that can import it; `tests/pflow/README.md` says
+//! how to get one.
 
 use std::{
     fs,

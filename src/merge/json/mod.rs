@@ -62,8 +62,8 @@ pub(super) fn changes(before: &Document, after: &Document) -> Vec<Change> {
     diff::changes(Value::root(&before).in_role(role), Value::root(&after).in_role(role))
 }
 
-/// The role of the root. No rule of pflow applies to the JSON of another tool: its lists are merged as wholes, and
-/// it has no graph.
+/// The role of the root. No rule of pflow applies to the JSON of another tool: its lists are merged as
+/// wholes, and it has no graph.
 fn role(document: &Document) -> Role {
     if document.media_type() == MediaType::Json { Role::Document } else { Role::Other }
 }

@@ -286,8 +286,8 @@ fn fence<'d>(key: &str, number: usize, lines: &'d str) -> Block<'d> {
     Block::leaf(Name::Key(key.to_owned(), number), nature, lines, (start, end))
 }
 
-/// Splits front matter into its keys, by the lines that begin one. Comments are blocks of their own. If a line at
-/// the first column begins no plain key, what is between the first and the last line is one block.
+/// Splits front matter into its keys, by the lines that begin one. Comments are blocks of their own. If a
+/// line at the first column begins no plain key, what is between the first and the last line is one block.
 fn front_matter_parts(text: &str) -> Vec<Block<'_>> {
     let lines: Vec<&str> = text.split_inclusive('\n').collect();
     let (Some((opening, rest)), true) = (lines.split_first(), lines.len() > 1) else {

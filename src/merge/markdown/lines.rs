@@ -6,8 +6,8 @@ use similar::{Algorithm, DiffOp, capture_diff_slices};
 
 use crate::merge::three::Three;
 
-/// The maximum number of lines between the first and the last difference of two texts that are compared line by
-/// line. The comparison takes up to its square in steps. Longer texts are compared as a whole.
+/// The maximum number of lines between the first and the last difference of two texts that are compared
+/// line by line. The comparison takes up to its square in steps. Longer texts are compared as a whole.
 const MAX_LINES: usize = 4_000;
 
 /// Lines of one text that replace lines of another one.
@@ -48,8 +48,8 @@ impl Budget {
 
 /// The changes from `old` to `new`, in order and not touching each other; none if the texts are too long.
 ///
-/// A change among equal lines may be described in several ways. It is moved to the first line where it may be, so
-/// that the same change of two sides is described in the same way.
+/// A change among equal lines may be described in several ways. It is moved to the first line where it may
+/// be, so that the same change of two sides is described in the same way.
 pub(super) fn hunks(old: &[&str], new: &[&str], budget: &mut Budget) -> Option<Vec<Hunk>> {
     let before = old.iter().zip(new).take_while(|(old, new)| old == new).count();
     let rest = |lines: &[&str]| lines.len() - before;
@@ -105,8 +105,8 @@ fn raised(mut hunk: Hunk, last: Option<&Hunk>, old: &[&str], new: &[&str]) -> Hu
     }
 }
 
-/// Merges the changes of two sides. A change of one side that touches a change of the other is an overlap, unless
-/// both make the same text.
+/// Merges the changes of two sides. A change of one side that touches a change of the other is an overlap,
+/// unless both make the same text.
 ///
 /// # Errors
 /// The places that overlap; none of them if the texts are too long to be compared by line.

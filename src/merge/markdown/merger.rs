@@ -62,11 +62,11 @@ struct Gap<'d> {
     next: Option<PlaceId>,
 }
 
-/// Merges blocks, writes the merged text, and collects the overlaps. Where there is an overlap, the text has that
-/// of one side; such a text is never returned to a caller.
+/// Merges blocks, writes the merged text, and collects the overlaps. Where there is an overlap, the text
+/// has that of one side; such a text is never returned to a caller.
 pub(super) struct Merger<'d> {
-    /// The side that decides where the edits do not determine the text: its layout, and the order of what both
-    /// added. The choice must not depend on which side is called ours.
+    /// The side that decides where the edits do not determine the text: its layout, and the order of what
+    /// both added. The choice must not depend on which side is called ours.
     leader: Side,
     /// The side whose noted values count, if both sides noted something.
     later: Option<Side>,
@@ -273,8 +273,8 @@ impl<'d> Merger<'d> {
         self.leaves.push((place, start..self.text.len()));
     }
 
-    /// Writes what is between the last leaf and the next one: the blank lines of the sides in which the two follow
-    /// each other, else those that are before the next leaf in its side.
+    /// Writes what is between the last leaf and the next one: the blank lines of the sides in which the two
+    /// follow each other, else those that are before the next leaf in its side.
     fn separate(&mut self, next: Option<PlaceId>) {
         let Some((last, _)) = self.leaves.last() else { return };
         let found = self.gaps.as_ref().map(|gaps| gaps.get(last));

@@ -1,22 +1,25 @@
 //! Merges and compares workflows in pflow's markdown.
 //!
-//! A document is a tree of named blocks: the keys of the front matter, the title and the text below it, sections,
-//! the items of a section by their ids, and in an item its text and its parameters by their keys, inline or as a
-//! fence. A block that only one side changed is taken from that side, byte for byte. If both changed a block, its
-//! parts are merged; text, prompts and scripts are merged line by line, and everything else overlaps.
+//! A document is a tree of named blocks: the keys of the front matter, the title and the text below it,
+//! sections, the items of a section by their ids, and in an item its text and its parameters by their keys,
+//! inline or as a fence. A block that only one side changed is taken from that side, byte for byte. If both
+//! changed a block, its parts are merged; text, prompts and scripts are merged line by line, and everything
+//! else overlaps.
 //!
-//! - The order of steps is the order in which pflow runs them. So the merged document is read, and the edges of
-//!   its workflow must be those that the sides intended: an edge that one side removed is gone, one that it added
-//!   is there, and there is no other. It also starts where the side that changed the start wanted. Otherwise the
-//!   order overlaps.
-//! - What pflow notes after a run never overlaps. If both sides noted something, all values of the side with more
-//!   runs count.
-//! - Blank lines between blocks, and the line end after the last one, are layout and never overlap. If every line of
-//!   a document ends in CR LF, its line ends are layout too: the result has those of the side that changed them.
+//! - The order of steps is the order in which pflow runs them. So the merged document is read, and the
+//!   edges of its workflow must be those that the sides intended: an edge that one side removed is gone,
+//!   one that it added is there, and there is no other. It also starts where the side that changed the
+//!   start wanted. Otherwise the order overlaps.
+//! - What pflow notes after a run never overlaps. If both sides noted something, all values of the side
+//!   with more runs count.
+//! - Blank lines between blocks, and the line end after the last one, are layout and never overlap. If
+//!   every line of a document ends in CR LF, its line ends are layout too: the result has those of the side
+//!   that changed them.
 //! - Text is a block up to the next parameter, and is named by the parameter before it.
-//! - The value of each parameter must be that of the side that changed it, as pflow reads the merged document.
-//! - Each block of the merged document must be read as it was merged. If it is not, for example because an indented
-//!   line of one side now continues a parameter of the other, the document overlaps as a whole.
+//! - The value of each parameter must be that of the side that changed it, as pflow reads the merged
+//!   document.
+//! - Each block of the merged document must be read as it was merged. If it is not, for example because an
+//!   indented line of one side now continues a parameter of the other, the document overlaps as a whole.
 
 mod block;
 mod lines;
@@ -215,8 +218,8 @@ impl ByLines<'_> {
     }
 }
 
-/// The values of the merged workflow that are not those of the side that changed them. Blocks alone do not show
-/// them: of equal keys the last one counts, and one side may have added a second one.
+/// The values of the merged workflow that are not those of the side that changed them. Blocks alone do not
+/// show them: of equal keys the last one counts, and one side may have added a second one.
 fn contradictions(
     three: Three<Option<&Version<'_>>>,
     merged: &Version<'_>,

@@ -223,9 +223,9 @@ fn judge(change: &Change, goal: &Goal, basis: &Basis) -> Result<Decision> {
     decide(&change.request, goal, &change.consent.agreed, basis, identity)
 }
 
-/// Returns the plan on top of the cached head, if the caller builds on exactly that version and the change fits.
-/// Returns none on storage with plain files, where the working copy must be read anyway, and after a lost
-/// race or a conflict, which show that the cache is outdated.
+/// Returns the plan on top of the cached head, if the caller builds on exactly that version and the change
+/// fits. Returns none on storage with plain files, where the working copy must be read anyway, and after a
+/// lost race or a conflict, which show that the cache is outdated.
 fn planned_on_known(change: &Change, goal: &Goal) -> Result<Option<Arc<Plan>>> {
     let Change { shared, request, doubts, consent, .. } = change;
     let Some(expected) = request.expect.version() else { return Ok(None) };
@@ -282,8 +282,8 @@ async fn read(shared: &Shared, id: &WorkflowId, own: &[Key]) -> Result<(StoredHe
     }
 }
 
-/// Reads the file that is there under the name of the working copy of the next version, if that is another name
-/// than that of the present one.
+/// Reads the file that is there under the name of the working copy of the next version, if that is another
+/// name than that of the present one.
 async fn target(objects: &Objects, head: &Head, next: MediaType) -> Result<Option<Target>> {
     let key = keys::copy(&head.id, next);
     if !objects.traits.plain_files || key == keys::copy_of(head) {

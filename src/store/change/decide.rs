@@ -65,7 +65,7 @@ pub(crate) fn decide(
             return Ok(Decision::Conflict(conflict));
         }
         let current = head.live().map(|current| Described::of(&current.record));
-        return Ok(match edit_in_the_way(basis, current.as_ref()) {
+        return Ok(match conflicting_edit(basis, current.as_ref()) {
             // It would be wrong to report success while the file has other content.
             Some(conflict) if goal.kind() == ChangeKind::Save => Decision::Conflict(conflict),
             _ => Decision::Unchanged,
@@ -87,7 +87,7 @@ pub(crate) fn decide(
     }
     if kept.is_none()
         && let Some(draft) = &version
-        && let Some(conflict) = edit_in_the_way(basis, Some(&draft.described))
+        && let Some(conflict) = conflicting_edit(basis, Some(&draft.described))
     {
         return Ok(Decision::Conflict(conflict));
     }
@@ -127,7 +127,7 @@ fn owns_lease(request: &Request, basis: &Basis, identity: &Identity) -> bool {
 }
 
 /// Returns the conflict with a person's edit of the copy, unless the edit equals what the copy will contain.
-fn edit_in_the_way(basis: &Basis, next: Option<&Described>) -> Option<Conflict> {
+fn conflicting_edit(basis: &Basis, next: Option<&Described>) -> Option<Conflict> {
     let found = edited(basis).filter(|found| !next.is_some_and(|next| next.is_in(found)))?;
     Some(modified_outside(&basis.stored.head, found))
 }

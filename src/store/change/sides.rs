@@ -9,8 +9,8 @@ use crate::{
     repo::{Objects, unreadable},
 };
 
-/// Returns the version among the ancestors of `head` whose content is to be read as a document; none if there is
-/// none, and if several have the generation.
+/// Returns the version among the ancestors of `head` whose content is to be read as a document; none if
+/// there is none, and if several have the generation.
 ///
 /// # Errors
 /// Only a newer program knows its media type.
