@@ -1,5 +1,5 @@
 use bytes::Bytes;
-use futures::future::{join, try_join};
+use futures::future::join;
 use pflow_backend::{Batch, Key, Object, Operation, Precondition};
 use serde::de::DeserializeOwned;
 
@@ -125,15 +125,7 @@ impl Store {
     pub async fn load(&self, id: &WorkflowId) -> Result<Loaded> {
         let objects = &self.shared.objects;
         let plain_files = objects.traits.plain_files;
-        // Both are read together. The head alone tells the name of the copy, and nearly always it is the one
-        // that this process has seen before.
-        let known = objects.known_head(id).map(|stored| keys::copy_of(&stored.head));
-        let likely = known.unwrap_or_else(|| self.shared.likely_copy(id));
-        let (mut stored, mut copy) = try_join(objects.head(id), objects.get(&likely)).await?;
-        if keys::copy_of(&stored.head) != likely {
-            copy = objects.get(&keys::copy_of(&stored.head)).await?;
-        }
-        self.shared.copies_are_like(&stored.head);
+        let (mut stored, mut copy) = self.shared.head_and_copy(id).await?;
         for _ in 0..ATTEMPTS {
             let copy_key = keys::copy_of(&stored.head);
             let current = match live(&stored.head) {

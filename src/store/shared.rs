@@ -7,7 +7,8 @@ use std::{
     },
 };
 
-use pflow_backend::Key;
+use futures::future::try_join;
+use pflow_backend::{Key, Object};
 
 use super::{settings::Settings, upkeep::Upkeep};
 use crate::{
@@ -17,7 +18,7 @@ use crate::{
     gate::Gate,
     index::{Index, Policy},
     lock::{Locks, Observer},
-    repo::Objects,
+    repo::{Objects, StoredHead},
 };
 
 /// The state that all operations of one store share.
@@ -59,14 +60,28 @@ impl Shared {
         Ok(Self { objects, gate, index, upkeep, locks, settings, folder, batch_creates, last_media_type })
     }
 
+    /// Reads the head and the working copy together. The head alone tells the name of the copy, and nearly always
+    /// it is the one that this process has seen before. Nothing is said about which of the two was read first.
+    pub(crate) async fn head_and_copy(&self, id: &WorkflowId) -> Result<(StoredHead, Option<Object>)> {
+        let known = self.objects.known_head(id).map(|stored| keys::copy_of(&stored.head));
+        let likely = known.unwrap_or_else(|| self.likely_copy(id));
+        let (stored, mut copy) = try_join(self.objects.head(id), self.objects.get(&likely)).await?;
+        let name = keys::copy_of(&stored.head);
+        if name != likely {
+            copy = self.objects.get(&name).await?;
+        }
+        self.copies_are_like(&stored.head);
+        Ok((stored, copy))
+    }
+
     /// The most likely name of the working copy of a workflow whose head this process has not read yet.
-    pub(crate) fn likely_copy(&self, id: &WorkflowId) -> Key {
+    fn likely_copy(&self, id: &WorkflowId) -> Key {
         let last = MediaType::ALL.get(self.last_media_type.load(Ordering::Relaxed)).copied();
         keys::copy(id, last.unwrap_or(MediaType::Json))
     }
 
     /// Remembers the name of the working copy of this workflow as the most likely one.
-    pub(crate) fn copies_are_like(&self, head: &Head) {
+    fn copies_are_like(&self, head: &Head) {
         let media_type = keys::media_type_of_copy(head, &keys::copy_of(head));
         if let Some(place) = MediaType::ALL.iter().position(|other| Some(*other) == media_type) {
             self.last_media_type.store(place, Ordering::Relaxed);

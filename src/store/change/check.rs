@@ -258,12 +258,7 @@ async fn read(shared: &Shared, id: &WorkflowId, own: &[Key]) -> Result<(StoredHe
     if !objects.traits.plain_files {
         return Ok((objects.head(id).await?, CopyState::Absent));
     }
-    let likely = objects.known_head(id).map(|stored| keys::copy_of(&stored.head));
-    let likely = likely.unwrap_or_else(|| shared.likely_copy(id));
-    let (stored, mut copy) = try_join(objects.head(id), objects.get(&likely)).await?;
-    if keys::copy_of(&stored.head) != likely {
-        copy = objects.get(&keys::copy_of(&stored.head)).await?;
-    }
+    let (stored, copy) = shared.head_and_copy(id).await?;
     let is_seldom = copy.is_none() && stored.head.live().is_some();
     if !is_seldom && let Some(state) = CopyState::at_a_glance(objects, &stored.head, copy.as_ref(), 0).await?
     {
